@@ -1,0 +1,89 @@
+"""What the guest knows of its own mounts: who serves them, where they stand, which spec they carry."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+
+from weft.wire.ids import ShareId
+from weft.wire.share import ShareMount
+
+
+class Stage(enum.StrEnum):
+    """How far a mount had come when its record was written."""
+
+    STARTING = "starting"
+    MOUNTED = "mounted"
+    STOPPING = "stopping"
+
+
+class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """One process, for ever: a reused pid has another start time, a rebooted guest another boot id."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+
+
+class LiveMount(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One mount of ours, as the ledger keeps it.
+
+    Attributes:
+        share: The spec that is mounted (or being mounted), with credential references unresolved.
+        digest: ``share_digest(share)``.
+        stage: Written before each risky part, so that a killed agent's half-done work is finished or undone.
+        process: The client that serves it; None for kernel mounts and before the client is started.
+        mount_id: The kernel's id in mountinfo, 0 before it is mounted.
+        device: ``major:minor`` in mountinfo.
+        root: Root within the file system, tells bind mounts apart.
+        source: Source in mountinfo; ``weft:<id>:<digest8>`` where the client lets us choose.
+        fs_type: Type in mountinfo.
+        made_directories: Directories made for the mount point, outermost first; only these are ever removed.
+        private_dir: The mount's own 0700 directory (configuration, logs, control socket).
+    """
+
+    share: ShareMount
+    digest: str
+    stage: Stage
+    process: ProcessIdentity | None = None
+    mount_id: int = 0
+    device: str = ""
+    root: str = "/"
+    source: str = ""
+    fs_type: str = ""
+    made_directories: tuple[str, ...] = ()
+    private_dir: str = ""
+
+    @property
+    def share_id(self) -> ShareId:
+        """The share's id."""
+        return self.share.share_id
+
+    @property
+    def mount_point(self) -> str:
+        """Where it is mounted."""
+        return self.share.mount_point
+
+
+class LiveStore(Protocol):
+    """Where live mounts are remembered across the agent's life; every change is durable when the call returns."""
+
+    def live(self) -> Iterable[LiveMount]:
+        """Return every remembered mount."""
+        ...
+
+    def find_live(self, share_id: ShareId) -> LiveMount | None:
+        """Return the mount of *share_id*, if one is remembered."""
+        ...
+
+    def record_live(self, mount: LiveMount) -> None:
+        """Remember *mount*, replacing what its share had."""
+        ...
+
+    def forget_live(self, share_id: ShareId) -> None:
+        """Forget the mount of *share_id*; unknown ids are fine."""
+        ...

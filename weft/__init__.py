@@ -1,0 +1,11 @@
+"""weft mounts shares inside fleets of virtual machines: what both sides share."""
+
+from weft.wire.codec import decode_message, encode_message
+from weft.wire.mountset import MountSet
+from weft.wire.route import route
+from weft.wire.share import ShareMount
+from weft.wire.status import VmStatus
+from weft.wire.subjects import subject
+
+__version__ = "0.1.0"
+__all__ = ["MountSet", "ShareMount", "VmStatus", "__version__", "decode_message", "encode_message", "route", "subject"]

@@ -1,0 +1,1 @@
+"""The contract between operators and guests: pure values, no I/O."""

@@ -1,0 +1,88 @@
+"""Mount points as text: what the contract accepts before any guest looks at its own file system."""
+
+from __future__ import annotations
+
+from typing import NewType
+
+from weft.errors import DecodeError
+
+MountPoint = NewType("MountPoint", str)
+
+MAX_PATH_BYTES = 4095
+"""PATH_MAX less its terminating zero byte."""
+
+SYSTEM_TREES = (
+    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys", "/usr/bin", "/usr/lib",
+    "/usr/sbin", "/run/systemd", "/run/weft-agent", "/var/lib/weft",
+)  # fmt: skip
+"""Nothing is ever mounted on or below these: a share there could replace what the guest itself runs on."""
+
+SYSTEM_DIRECTORIES = (
+    "/home", "/lost+found", "/opt", "/root", "/run", "/run/weft", "/srv", "/tmp", "/usr", "/usr/local", "/var",
+    "/var/lib", "/var/log", "/var/tmp",
+)  # fmt: skip
+"""Nothing is mounted on these themselves: it would hide what other programs keep there. Below them is policy."""
+
+
+def parse_absolute_path(value: str, *, field: str) -> str:
+    """
+    Accept an absolute, normalised path; one trailing slash is dropped.
+
+    Args:
+        value: The text as it stood on the wire.
+        field: Named in the error.
+
+    Raises:
+        DecodeError: relative, empty, with ``.``, ``..`` or ``//``, with control characters, or too long.
+    """
+
+    def refuse(why: str) -> DecodeError:
+        return DecodeError(f"cannot use {field} {value!r}: {why}", field=field)
+
+    if not value:
+        raise refuse("it is empty")
+    if value != value.strip():
+        raise refuse("it begins or ends with white space")
+    if not value.startswith("/"):
+        raise refuse("it is not an absolute path")
+    if any(ord(char) < 32 or ord(char) == 127 for char in value):
+        raise refuse("it holds control characters")
+    if len(value.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
+        raise refuse(f"it is longer than {MAX_PATH_BYTES} bytes")
+    path = value[:-1] if len(value) > 1 and value.endswith("/") else value
+    segments = path.split("/")[1:]
+    if path != "/" and "" in segments:
+        raise refuse("it holds '//'")
+    if "." in segments or ".." in segments:
+        raise refuse("it holds '.' or '..'")
+    return path
+
+
+def parse_mount_point(value: str, *, field: str = "mount_point") -> MountPoint:
+    """
+    Accept *value* as a mount point.
+
+    Raises:
+        DecodeError: as :func:`parse_absolute_path`, or it is ``/``.
+    """
+    path = parse_absolute_path(value, field=field)
+    if path == "/":
+        raise DecodeError(f"cannot use {field} '/': it is the root of the file system", field=field)
+    return MountPoint(path)
+
+
+def is_at_or_below(path: str, root: str) -> bool:
+    """Say whether *path* is *root* or lies below it; both normalised, no file system is asked."""
+    return path == root or root == "/" or path.startswith(root + "/")
+
+
+def is_below(path: str, root: str) -> bool:
+    """Say whether *path* lies strictly below *root*."""
+    return path != root and is_at_or_below(path, root)
+
+
+def system_directory_of(path: str) -> str | None:
+    """Name the system directory that forbids a mount at *path*, or None where no system directory does."""
+    if path in SYSTEM_DIRECTORIES:
+        return path
+    return next((tree for tree in SYSTEM_TREES if is_at_or_below(path, tree)), None)

@@ -1,0 +1,86 @@
+"""Every subject, stream and bucket name of the contract, in one place."""
+
+from __future__ import annotations
+
+from weft.wire.ids import ClassName, RemoteName, ShareId, VmId, parse_vm_id
+
+MOUNTS_STREAM = "weft-mounts"
+STATUS_STREAM = "weft-status"
+EVENTS_STREAM = "weft-events"
+CATALOG_BUCKET = "weft-catalog"
+CATALOG_STREAM = f"KV_{CATALOG_BUCKET}"
+
+MOUNTS_PREFIX = "weft.mounts."
+LIVE_PREFIX = "weft.live."
+STATUS_PREFIX = "weft.status."
+MOUNTS_ALL = MOUNTS_PREFIX + "*"
+STATUS_ALL = STATUS_PREFIX + "*"
+EVENTS_VM_ALL = "weft.events.vm.*.>"
+EVENTS_OPERATOR_ALL = "weft.events.op.>"
+LIVE_TEMPLATE = LIVE_PREFIX + "{{wildcard(1)}}"
+"""Republish destination: the server fills in the VM id."""
+
+
+def subject(vm: str) -> str:
+    """
+    Name the subject that carries the desired state of *vm*.
+
+    Raises:
+        SubjectError: *vm* is not one subject token.
+    """
+    return MOUNTS_PREFIX + parse_vm_id(vm)
+
+
+def live_subject(vm: VmId) -> str:
+    """Name the subject on which the broker repeats each stored desired state of *vm*."""
+    return LIVE_PREFIX + vm
+
+
+def status_subject(vm: VmId) -> str:
+    """Name the subject on which the guest *vm* reports its actual state."""
+    return STATUS_PREFIX + vm
+
+
+def event_subject(vm: VmId, family: str) -> str:
+    """Name the audit subject for one state change in *vm*; *family* is ``noun.past_participle``."""
+    return f"weft.events.vm.{vm}.{family}"
+
+
+def operator_event_subject(action: str) -> str:
+    """Name the audit subject for an operator's *action*."""
+    return f"weft.events.op.{action}"
+
+
+def vm_of_subject(text: str) -> VmId:
+    """
+    Take the VM id out of a mounts, live or status subject.
+
+    Raises:
+        SubjectError: the last token is not a VM id.
+    """
+    return parse_vm_id(text.rsplit(".", 1)[-1])
+
+
+def share_key(share_id: ShareId) -> str:
+    """Name the catalog key of a share record."""
+    return f"share.{share_id}"
+
+
+def class_key(name: ClassName) -> str:
+    """Name the catalog key of a class."""
+    return f"class.{name}"
+
+
+def member_key(name: ClassName, vm: VmId) -> str:
+    """Name the catalog key of one membership."""
+    return f"member.{name}.{vm}"
+
+
+def remote_key(name: RemoteName) -> str:
+    """Name the catalog key of a remote."""
+    return f"remote.{name}"
+
+
+def vm_key(vm: VmId) -> str:
+    """Name the catalog key of a VM record."""
+    return f"vm.{vm}"
