@@ -21,7 +21,7 @@ class MountContext:
     Attributes:
         share: The spec, credential references already resolved.
         source: The text to show as source in mountinfo, where the client lets one choose.
-        private_dir: The mount's own directory (0700), empty at the first start; short enough for a UNIX socket below it.
+        private_dir: The mount's own directory (0700), short enough for a UNIX socket below it.
         cache_dir: The share's own directory for cached data (0700); survives remounts and reboots.
         programs: Absolute paths of the programs this guest has, by name.
     """

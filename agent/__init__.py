@@ -1,0 +1,1 @@
+"""The guest: makes the mounts that the control plane asks for true, and keeps them so."""
