@@ -150,6 +150,34 @@ class UnmountError(MountError):
     code = ErrorCode.BUSY
 
 
+class NotMountedError(MountError):
+    """Nothing is mounted where something was expected to be."""
+
+    code = ErrorCode.NOT_FOUND
+
+
+class HungError(MountError):
+    """A call that walks into a mount gave no answer by its deadline and was abandoned."""
+
+    code = ErrorCode.HUNG
+
+
+class PathError(MountError):
+    """
+    The kernel refused a call on a path.
+
+    Args:
+        message: One sentence, naming the path.
+        errno: The kernel's reason, for whoever classifies it further.
+    """
+
+    def __init__(
+        self, message: str, *, errno: int, code: ErrorCode | None = None, detail: str = "", is_permanent: bool = False
+    ) -> None:
+        super().__init__(message, code=code, detail=detail, is_permanent=is_permanent)
+        self.errno = errno
+
+
 class ProcessError(MountError):
     """A client process could not be started or ended early."""
 
@@ -198,6 +226,10 @@ class BrokerUnreachableError(BrokerError):
 
 class BrokerDeniedError(BrokerError):
     """The broker refuses these credentials, or this subject to these credentials."""
+
+
+class NoRespondersError(BrokerError):
+    """Nobody listens on the subject that was asked: no such service, stream or JetStream there."""
 
 
 class NoJetStreamError(BrokerError):

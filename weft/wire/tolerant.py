@@ -73,7 +73,7 @@ def _merge(value: Any) -> Any:
         extra = value.get(_EXTRA_KEY)
         merged = {key: _merge(item) for key, item in value.items() if key != _EXTRA_KEY}
         return merged | extra if extra else merged
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_merge(item) for item in value]
     return value
 
