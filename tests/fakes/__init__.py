@@ -1,0 +1,1 @@
+"""Small models of what tests cannot have for real."""

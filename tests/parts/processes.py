@@ -1,0 +1,39 @@
+"""Waiting for what other processes do, without sleeping: their end, and the files they leave."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+WAIT_S = 20.0
+
+
+async def wait_until_ended(pid: int, *, deadline_s: float = WAIT_S) -> None:
+    """Return when the process *pid*, which need not be a child, has ended (a zombie has)."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(pidfd, ended.set)
+    try:
+        async with asyncio.timeout(deadline_s):
+            await ended.wait()
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+
+
+async def wait_for_file(path: Path, *, deadline_s: float = WAIT_S) -> str:
+    """Return the text of *path* as soon as it has any."""
+    async with asyncio.timeout(deadline_s):
+        while True:
+            if text := _text_of(path):
+                return text
+            await asyncio.sleep(0)  # one turn of the loop: the writer is another process
+
+
+def _text_of(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
