@@ -1,0 +1,250 @@
+"""Every question and change that can walk into or below a mount, asked of a disposable process with a deadline."""
+
+from __future__ import annotations
+
+import enum
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Self
+
+from agent.mounts.facts import Holder, PathFacts, PathKind
+from agent.mounts.liveness import Liveness, liveness_of
+from agent.mounts.table import read_mount_table
+from agent.mounts.walker_process import HelperLost, Refusal, WalkerProcess
+from weft.errors import BusyError, ErrorCode, HungError, MountError, NotMountedError, PathError
+from weft.wire.paths import is_at_or_below
+
+CALL_DEADLINE_S = 10.0
+"""For a call whose caller names no deadline: longer than any local file system takes, shorter than patience."""
+
+_CODES = {
+    errno.ENOENT: ErrorCode.NOT_FOUND,
+    errno.ENOTDIR: ErrorCode.NOT_FOUND,
+    errno.EACCES: ErrorCode.DENIED,
+    errno.EPERM: ErrorCode.DENIED,
+    errno.EBUSY: ErrorCode.BUSY,
+    errno.ENOSPC: ErrorCode.NO_SPACE,
+    errno.EDQUOT: ErrorCode.NO_SPACE,
+    errno.ENOTCONN: ErrorCode.EXITED,
+    errno.ECONNABORTED: ErrorCode.EXITED,
+    errno.ETIMEDOUT: ErrorCode.TIMEOUT,
+    errno.EHOSTUNREACH: ErrorCode.UNREACHABLE,
+    errno.ENETUNREACH: ErrorCode.UNREACHABLE,
+    errno.EHOSTDOWN: ErrorCode.UNREACHABLE,
+    errno.ECONNREFUSED: ErrorCode.UNREACHABLE,
+}
+
+
+class UnmountMode(enum.IntEnum):
+    """Flags of umount2(2): ask, abort what is under way, or take it out of the tree and let holders finish."""
+
+    NORMAL = 0
+    FORCE = 1
+    DETACH = 2
+
+
+class Walker:
+    """
+    Calls into mounts, none of which can block the agent.
+
+    Each runs in a helper process of its own. At its deadline, or when the awaiting task is cancelled, the helper is
+    killed and abandoned; one in uninterruptible sleep stays, and is counted in :attr:`stuck`, until its mount answers
+    or goes. If the process that forks the helpers dies, what was under way fails with a :class:`MountError` and the
+    next call starts it again. Callers limit how many calls they make on one mount point.
+
+    Args:
+        max_outstanding: Helpers that may exist at once, stuck ones included.
+        python: The interpreter that runs them.
+    """
+
+    def __init__(self, *, max_outstanding: int = 64, python: str = sys.executable) -> None:
+        self._process = WalkerProcess(max_outstanding=max_outstanding, python=python)
+        self._resolved_roots: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Start the process that forks the helpers, so that the first call does not have to."""
+        try:
+            self._process.start()
+        except HelperLost as exc:
+            raise MountError(f"cannot start the walker: {exc}") from exc
+
+    async def close(self) -> None:
+        """End it; calls under way fail."""
+        await self._process.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def stuck(self) -> int:
+        """How many abandoned helpers have not ended."""
+        return self._process.stuck
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of what forks the helpers, while it runs."""
+        return self._process.pid
+
+    async def probe(self, path: str, *, deadline_s: float) -> Liveness:
+        """
+        Say whether the client behind the mount at *path* still answers.
+
+        Args:
+            path: Absolute, symlink-free, and in the mount table.
+            deadline_s: Seconds until silence counts as hung; > 0.
+
+        Returns:
+            ``ALIVE``, ``DEAD`` or ``HUNG``. A sick mount is an answer, not an error.
+
+        Raises:
+            NotMountedError: *path* does not exist (any more).
+            MountError: the helper was lost.
+        """
+        try:
+            await self._ask("probe", path, "probe", deadline_s)
+        except HungError:
+            return Liveness.HUNG
+        except PathError as exc:
+            if exc.errno == errno.ENOENT:
+                raise NotMountedError(f"cannot probe {path!r}: it does not exist") from exc
+            return liveness_of(exc.errno)
+        return Liveness.ALIVE
+
+    async def read_root(self, path: str, *, deadline_s: float, limit: int = 1) -> list[str]:
+        """
+        Read at most *limit* names (up to 256) of the directory *path*.
+
+        Raises:
+            PathError: with the kernel's errno; a wrong S3 key shows here, as EIO.
+            HungError: no answer by the deadline.
+        """
+        names: list[str] = await self._ask("read", path, "read_root", deadline_s, limit=min(limit, 256))
+        return names
+
+    async def inspect(self, path: str, roots: Sequence[str], *, deadline_s: float = CALL_DEADLINE_S) -> PathFacts:
+        """
+        Find out what lies at *path*, following no symbolic link below the allowed root that holds it.
+
+        Args:
+            path: Absolute and normalised.
+            roots: The allowed roots; the longest that holds *path* counts, and one that is a symbolic link is resolved
+                the first time it is seen to exist. With none, every link on the way counts.
+            deadline_s: Seconds until the helper is abandoned.
+
+        Raises:
+            PathError, HungError: something on the way is sick.
+        """
+        root = max((root for root in roots if is_at_or_below(path, root)), key=len, default=None)
+        resolved_root = self._resolved_roots.get(root) if root is not None else None
+        found: dict[str, Any] = await self._ask(
+            "inspect", path, "inspect", deadline_s, root=root, resolved_root=resolved_root
+        )
+        facts = PathFacts(**(found | {"kind": PathKind(found["kind"])}))
+        if root is not None and facts.resolved_root is not None and facts.ended_at != facts.resolved_root:
+            self._resolved_roots[root] = facts.resolved_root
+        return facts
+
+    async def make_directories(
+        self, path: str, mode: int = 0o755, *, deadline_s: float = CALL_DEADLINE_S
+    ) -> tuple[str, ...]:
+        """
+        Make the directory *path* and those missing above it, following no symbolic link at all.
+
+        Args:
+            path: ``PathFacts.resolved_path``.
+            mode: Of every directory made, whatever the umask.
+            deadline_s: Seconds until the helper is abandoned; what it made by then may stay.
+
+        Returns:
+            Those made, outermost first; empty if all were there.
+
+        Raises:
+            PathError: it cannot be made; ``not_found`` naming the parent unless a disk is full. Nothing is left.
+        """
+        try:
+            made: list[str] = await self._ask("make", path, "make_directories", deadline_s, mode=mode)
+        except PathError as exc:
+            if exc.code is ErrorCode.NO_SPACE:
+                raise
+            raise PathError(exc.message, errno=exc.errno, code=ErrorCode.NOT_FOUND) from exc
+        return tuple(made)
+
+    async def remove_directory(self, path: str, *, deadline_s: float = CALL_DEADLINE_S) -> bool:
+        """
+        Remove the empty directory *path* with rmdir(2), unless something is mounted on or below it.
+
+        Returns:
+            Whether it was removed; False if it is not there, not empty, a mount point, or on a read-only file system.
+
+        Raises:
+            PathError, HungError: its parent is sick.
+        """
+        table = read_mount_table()
+        if table.at(path) or table.below(path):
+            return False
+        is_removed: bool = await self._ask("remove", path, "remove_directory", deadline_s)
+        return is_removed
+
+    async def unmount(
+        self, path: str, mode: UnmountMode = UnmountMode.NORMAL, *, deadline_s: float = CALL_DEADLINE_S
+    ) -> None:
+        """
+        Take the topmost mount at *path* away, with one umount2(2) that follows no symbolic link.
+
+        Raises:
+            BusyError: somebody uses it, or something is mounted on it.
+            NotMountedError: nothing is mounted there.
+            HungError: no answer; it may be gone all the same, ask the mount table.
+        """
+        try:
+            await self._ask("unmount", path, "unmount", deadline_s, flags=int(mode))
+        except PathError as exc:
+            if exc.errno == errno.EBUSY:
+                raise BusyError(f"cannot unmount {path!r}: it is in use") from exc
+            if exc.errno in (errno.EINVAL, errno.ENOENT):
+                raise NotMountedError(f"cannot unmount {path!r}: nothing is mounted there") from exc
+            raise
+
+    async def open_holders(self, path: str, *, deadline_s: float = CALL_DEADLINE_S) -> tuple[Holder, ...]:
+        """Name the processes that keep the mount at *path* busy, one path each; bounded."""
+        found = await self._ask("find holders of", path, "find_holders", deadline_s)
+        return tuple(Holder(*fields) for fields in found)
+
+    async def abort(self, connection: str, *, deadline_s: float = CALL_DEADLINE_S) -> None:
+        """
+        Abort a FUSE connection through fusectl, which is mounted if it is not.
+
+        Args:
+            connection: Its number, the name of its directory in fusectl.
+            deadline_s: Seconds until the helper is abandoned.
+
+        Raises:
+            PathError: ENOENT if there is no such connection.
+        """
+        try:
+            await self._process.ask("abort", deadline_s=deadline_s, connection=connection)
+        except (Refusal, TimeoutError, HelperLost) as exc:
+            raise _translate(exc, "abort FUSE connection", connection, deadline_s) from exc
+
+    async def _ask(self, verb: str, path: str, call: str, deadline_s: float, **arguments: Any) -> Any:
+        try:
+            return await self._process.ask(call, deadline_s=deadline_s, path=path, **arguments)
+        except (Refusal, TimeoutError, HelperLost) as exc:
+            raise _translate(exc, verb, path, deadline_s) from exc
+
+
+def _translate(exc: Refusal | TimeoutError | HelperLost, verb: str, what: str, deadline_s: float) -> MountError:
+    if isinstance(exc, Refusal):
+        where = f"{exc.at!r}: " if exc.at and exc.at != what else ""
+        reason = os.strerror(exc.errno)
+        code = _CODES.get(exc.errno, ErrorCode.INTERNAL)
+        return PathError(f"cannot {verb} {what!r}: {where}{reason[:1].lower()}{reason[1:]}", errno=exc.errno, code=code)
+    if isinstance(exc, TimeoutError):
+        return HungError(f"cannot {verb} {what!r}: no answer within {deadline_s:g} s")
+    return MountError(f"cannot {verb} {what!r}: its helper process was lost ({exc})", code=ErrorCode.INTERNAL)
