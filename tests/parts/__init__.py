@@ -1,0 +1,1 @@
+"""Real parts for tests: processes and files that behave as in the field."""
