@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from weft.errors import MountError
+from weft.errors import CommandNotFoundError, MountError
 from weft.wire.blocks import Block
 from weft.wire.share import ShareMount
 
@@ -48,12 +48,15 @@ class MountCommand:
 
     Attributes:
         argv: Program (absolute) and arguments; no secret may stand here.
-        fs_types: Types that mountinfo may show for it.
+        fs_types: Types that mountinfo may show for it; empty where any may (a bind shows that of its source).
         source: Source that mountinfo must show; None where the kernel decides.
         is_client: True for a process that serves the mount as long as it lives, False for one that mounts and returns.
         env: The whole environment of the process; nothing is inherited.
         files: Written into the private directory first.
         directories: Made (0700) first, relative to the private directory or absolute.
+        links: Symbolic links to make after the directories: path relative to the private directory → absolute target.
+            A client that looks for a helper by a name that the guest does not have finds it there through its PATH.
+        secrets: Texts derived from the spec's secrets (an obscured password) that must be redacted like those.
         status_fd_variable: Environment variable that takes the number of an inherited pipe the client reports to.
         log_files: Further files, relative to the private directory, whose last lines tell why it failed.
         deadline_s: Seconds until a mount that is not up counts as failed.
@@ -66,6 +69,8 @@ class MountCommand:
     env: Mapping[str, str] = field(default_factory=dict)
     files: tuple[PrivateFile, ...] = ()
     directories: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
+    secrets: frozenset[str] = field(default_factory=frozenset, repr=False)
     status_fd_variable: str | None = None
     log_files: tuple[str, ...] = ()
     deadline_s: float = 30.0
@@ -109,6 +114,8 @@ class Driver(abc.ABC):
     """Programs it cannot do without, by name."""
     packages: ClassVar[Mapping[str, str]] = {}
     """What to install for each of them, for the error text."""
+    harmless_root_errnos: ClassVar[frozenset[int]] = frozenset()
+    """Errnos that a healthy mount may give root for the first read of its root directory."""
 
     @abc.abstractmethod
     def build(self, context: MountContext) -> MountCommand:
@@ -122,6 +129,37 @@ class Driver(abc.ABC):
     @abc.abstractmethod
     def classify(self, context: MountContext, failure: Failure) -> MountError:
         """Name a failed start: code, one sentence, the client's last lines as detail, and whether retrying helps."""
+
+    def require_programs(self, programs: Mapping[str, Path]) -> None:
+        """
+        Refuse a guest that lacks one of :attr:`programs`; pure.
+
+        Raises:
+            CommandNotFoundError: naming the program and its package.
+        """
+        for name in self.programs:
+            if name not in programs:
+                package = self.packages.get(name)
+                hint = f" (install {package})" if package else ""
+                raise CommandNotFoundError(f"cannot mount with {self.name}: {name} is not installed{hint}")
+
+    def source_paths(self, share: ShareMount) -> tuple[str, ...]:
+        """
+        Name the guest's own directories that *share* would show, for the policy on sources; pure.
+
+        Raises:
+            MountError: the spec hides what it would read (a relative path, a remote given in place).
+        """
+        return ()
+
+    def find_start_failure(self, message: bytes) -> str | None:
+        """
+        Read what a client wrote to its status pipe so far; pure.
+
+        Returns:
+            Why the start failed; None while it says no such thing.
+        """
+        return None
 
     async def find_version(self, programs: Mapping[str, Path]) -> str | None:
         """Return the client's version, None where there is no client or it does not say."""

@@ -1,0 +1,116 @@
+"""The cubefs driver: one cfs-client in the foreground per share, with a configuration that only root can read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import Any, ClassVar, Final
+
+from agent.drivers.base import Driver, Failure, MountCommand, MountContext, PrivateFile
+from agent.drivers.cubefs_config import build_config
+from agent.drivers.cubefs_master import check_access
+from agent.drivers.failures import Sign, classify
+from agent.drivers.programs import PATH, fusermount_links, require_program
+from agent.drivers.short_run import find_version_text
+from weft.errors import ErrorCode, MountError
+from weft.wire.blocks import Block, CubefsBlock
+from weft.wire.share import ShareMount
+
+_CONFIG: Final = "client.json"
+_LOG_DIR: Final = "log"
+_START_DEADLINE_S: Final = 20.0
+"""It mounts in 0.2 s, or says no at once, or retries for 75 s; what it retries was asked of the masters before."""
+
+_SIGNS: Final = (
+    Sign("vol not exists", ErrorCode.NOT_FOUND, "CubeFS has no such volume", is_permanent=True),
+    Sign("auth key do not match", ErrorCode.AUTH, "the owner does not own the volume"),
+    Sign("access key not exists", ErrorCode.AUTH, "CubeFS does not know the access key"),
+    Sign("acl permission", ErrorCode.DENIED, "CubeFS refuses this guest's address"),
+    Sign("no permission", ErrorCode.AUTH, "the secret key is wrong, or the access key has no right on the volume"),
+    Sign(r"GetRootIno: .*(no such file|not directory)", ErrorCode.NOT_FOUND, "the volume has no such subdir", True),
+    Sign("has been mounted", ErrorCode.OCCUPIED, "its mount point is in use"),
+    Sign("mkdir failed .*file exists", ErrorCode.OCCUPIED, "a dead mount is on its mount point"),
+    Sign("mkdir failed", ErrorCode.NOT_FOUND, "its mount point cannot be made"),
+    Sign(r'exec: "fusermount"', ErrorCode.FUSE_MISSING, "fusermount is not installed (package fuse3)"),
+    Sign("failed to execute mount", ErrorCode.HELPER_MISSING, "mount is not installed"),
+    Sign("/dev/fuse|fuse device not found", ErrorCode.FUSE_MISSING, "this guest has no usable /dev/fuse"),
+    Sign("lack of mandatory fields", ErrorCode.INTERNAL, "cfs-client cannot read its configuration"),
+    Sign("no space left", ErrorCode.NO_SPACE, "no space is left for the client's files"),
+    Sign("Init log dir fail", ErrorCode.INTERNAL, "the client's log directory cannot be made"),
+    Sign("unknown status: .*status\\(400\\)", ErrorCode.BAD_SPEC, "CubeFS does not accept the name of the volume"),
+    Sign(
+        "connection refused|no route to host|network is unreachable|no such host|i/o timeout|Client.Timeout exceeded"
+        "|connection reset",
+        ErrorCode.UNREACHABLE,
+        "no CubeFS master answers",
+    ),
+)
+
+
+class CubefsDriver(Driver):
+    """
+    Mounts CubeFS volumes.
+
+    Args:
+        allow_options: Options that make the client touch files of this guest and are allowed here nevertheless.
+    """
+
+    name = "cubefs"
+    block: ClassVar[type[Block]] = CubefsBlock
+    programs = ("cfs-client", "fusermount3", "mount")
+    packages: ClassVar[Mapping[str, str]] = {"fusermount3": "fuse3", "mount": "mount"}
+
+    def __init__(self, *, allow_options: frozenset[str] = frozenset()) -> None:
+        self._allow_options = allow_options
+
+    def build(self, context: MountContext) -> MountCommand:
+        share, block = context.share, _block(context.share)
+        for field in ("uid", "gid", "umask"):
+            if getattr(share, field) is not None:
+                raise MountError(
+                    f"cannot mount share {share.id!r}: cubefs shows the volume's own owners and cannot change {field}",
+                    code=ErrorCode.BAD_SPEC,
+                )
+        client = require_program(share, "cfs-client", context.programs, self.packages)
+        config = build_config(
+            share,
+            block,
+            source=context.source,
+            log_dir=context.private_dir / _LOG_DIR,
+            allowed=self._allow_options,
+        )
+        links = fusermount_links(share, context.programs, "fusermount")
+        links["bin/mount"] = str(require_program(share, "mount", context.programs, self.packages))
+        return MountCommand(
+            argv=(str(client), "-f", "-c", str(context.private_dir / _CONFIG)),
+            fs_types=frozenset({"fuse.cubefs"}),
+            source=context.source,
+            env=_environment(context.private_dir),
+            files=(PrivateFile(_CONFIG, config),),
+            directories=("bin", _LOG_DIR),
+            links=links,
+            status_fd_variable="DAEMONIZE_STATUS_FD",
+            log_files=(f"{_LOG_DIR}/client/client/output.log",),
+            deadline_s=_START_DEADLINE_S,
+        )
+
+    def classify(self, context: MountContext, failure: Failure) -> MountError:
+        return classify(context.share, failure, "cfs-client", _SIGNS)
+
+    async def find_version(self, programs: Mapping[str, Path]) -> str | None:
+        return await find_version_text(programs.get("cfs-client"), "-v", pattern=r"(?i)version\W+v?(\d[\w.-]*)")
+
+    async def check(self, context: MountContext, *, deadline_s: float) -> None:
+        self.build(context)
+        await check_access(context.share.id, _block(context.share), deadline_s=deadline_s)
+
+
+def _block(share: ShareMount) -> CubefsBlock:
+    block: Any = share.block
+    assert isinstance(block, CubefsBlock), "the engine chose the driver by the share's backend"
+    return block
+
+
+def _environment(private_dir: PurePath) -> dict[str, str]:
+    """The client looks up ``fusermount`` and ``mount`` by name, and prints its environment when it fails."""
+    return {"PATH": f"{private_dir}/bin:{PATH}", "HOME": str(private_dir)}

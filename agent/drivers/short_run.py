@@ -1,0 +1,75 @@
+"""Runs a program that only answers a question, within a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.drivers.programs import PATH
+
+_VERSION_DEADLINE_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a short-lived program ended; what it printed may hold secrets."""
+
+    exit_code: int
+    output: str
+
+
+async def run_program(
+    argv: Sequence[str], *, env: Mapping[str, str], deadline_s: float, pass_fds: Sequence[int] = ()
+) -> Finished | None:
+    """
+    Run a program that only asks; it is killed at the deadline, and not waited for, as it may hang in the kernel.
+
+    Returns:
+        How it ended, or None when it had to be killed.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        env=dict(env),
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+        cwd="/",
+        pass_fds=pass_fds,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(deadline_s):
+            stdout, stderr = await process.communicate()
+    except TimeoutError:
+        return None
+    finally:
+        _kill(process)
+    assert process.returncode is not None, "communicate() returned"
+    return Finished(process.returncode, (stdout + stderr).decode(errors="replace"))
+
+
+def _kill(process: Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):  # it ended this moment
+            process.kill()
+
+
+async def find_version_text(program: Path | None, argument: str, *, pattern: str) -> str | None:
+    """Ask *program* for its version; None where it is missing, silent or says something else."""
+    if program is None:
+        return None
+    try:
+        finished = await run_program((str(program), argument), env={"PATH": PATH}, deadline_s=_VERSION_DEADLINE_S)
+    except OSError:
+        return None
+    found = re.search(pattern, finished.output) if finished is not None else None
+    return found.group(1) if found else None
