@@ -38,6 +38,7 @@ class FuseMount:
     def stop(self) -> None:
         """Stop the client, which leaves a hung mount."""
         self.client.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.client.pid, os.WSTOPPED | os.WNOWAIT)  # until then its other threads still answer
 
 
 @pytest.fixture

@@ -189,6 +189,17 @@ async def test_a_dead_mount_goes(ladder: dict[str, Any], table: MountTableWatche
     assert not table.refresh().at(str(mount.path))
 
 
+async def test_a_hung_mount_that_nobody_uses_goes_at_once(
+    ladder: dict[str, Any], table: MountTableWatcher, fuse: FuseFactory
+) -> None:
+    """The kernel needs no answer from the client to take an idle mount away."""
+    mount = await fuse("share")
+    mount.stop()
+    async with asyncio.timeout(4):
+        assert (await unmount(str(mount.path), step_deadline_s=2, **ladder)).layers == 1
+    assert not table.refresh().at(str(mount.path))
+
+
 async def test_a_hung_mount_with_a_blocked_caller_is_detached_at_the_step_deadline(
     ladder: dict[str, Any], table: MountTableWatcher, silent: FuseMount
 ) -> None:
