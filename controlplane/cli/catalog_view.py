@@ -1,0 +1,100 @@
+"""The catalog as operators see it: shares, classes and one share's card. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from controlplane.cli.output import Column, Row, format_value
+from weft.wire.share import redacted_share, share_to_builtins
+
+if TYPE_CHECKING:
+    from controlplane.records import ShareRecord
+
+SHARE_COLUMNS = (
+    Column("ID"),
+    Column("BACKEND"),
+    Column("MOUNT POINT"),
+    Column("TARGETS"),
+    Column("ENABLED"),
+    Column("PRIORITY", is_wide=True),
+    Column("MODE", is_wide=True),
+    Column("OWNER", is_wide=True),
+    Column("TENANT", is_wide=True),
+    Column("LABELS", is_wide=True),
+    Column("UPDATED", is_wide=True),
+    Column("BY", is_wide=True),
+)
+CLASS_COLUMNS = (Column("CLASS"), Column("VMS"), Column("MEMBERS", is_wide=True))
+
+
+def share_row(record: ShareRecord) -> Row:
+    """Build the line of one share; secrets never stand in it."""
+    share = record.share
+    return Row(
+        name=share.id,
+        cells=(
+            share.id,
+            share.backend_name,
+            share.mount_point,
+            targets_text(record),
+            format_value(record.enabled),
+            str(share.priority),
+            "ro" if share.readonly else "rw",
+            record.owner,
+            record.tenant,
+            format_value(record.labels),
+            _instant(record.updated_at),
+            record.updated_by,
+        ),
+        record=share_card(record, show_secrets=False),
+    )
+
+
+def targets_text(record: ShareRecord) -> str:
+    """Say who should have a share: ``class algebra, vm-7, not vm-3``."""
+    targets = record.targets
+    return ", ".join(
+        [
+            *(f"class {name}" for name in targets.classes),
+            *targets.vms,
+            *(f"not {vm}" for vm in targets.excepted),
+        ]
+    )
+
+
+def share_card(record: ShareRecord, *, show_secrets: bool) -> dict[str, Any]:
+    """Turn everything about a share into plain values, secrets replaced unless *show_secrets*."""
+    share = record.share
+    return {
+        "share": share_to_builtins(share) if show_secrets else redacted_share(share),
+        "targets": {
+            "classes": list(record.targets.classes),
+            "vms": list(record.targets.vms),
+            "except": list(record.targets.excepted),
+        },
+        "enabled": record.enabled,
+        "owner": record.owner,
+        "tenant": record.tenant,
+        "description": record.description,
+        "labels": dict(record.labels),
+        "created_at": _instant(record.created_at),
+        "created_by": record.created_by,
+        "updated_at": _instant(record.updated_at),
+        "updated_by": record.updated_by,
+    }
+
+
+def class_row(name: str, members: Sequence[str]) -> Row:
+    """Build the line of one class."""
+    return Row(name, (name, str(len(members)), ", ".join(members)), {"class": name, "vms": list(members)})
+
+
+def without_nothing(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what says nothing: empty texts, lists and maps."""
+    kept = {key: without_nothing(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+    return {key: value for key, value in kept.items() if value not in ("", None, [], {})}
+
+
+def _instant(value: Any) -> str:
+    return value.isoformat(timespec="seconds") if hasattr(value, "isoformat") else str(value or "")

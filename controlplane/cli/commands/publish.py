@@ -1,0 +1,142 @@
+"""``weft publish``: create or replace shares, and fan them out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from controlplane.cli.command import command as weft_command
+from controlplane.cli.fanout import Manner, run_fan_out
+from controlplane.cli.options import output_option, target_options, wait_options, yes_option
+from controlplane.cli.session import say, with_plane
+from controlplane.cli.shares_wanted import Prepared, Wanted, prepare
+
+if TYPE_CHECKING:
+    from controlplane.plane import ControlPlane
+    from controlplane.results import FanOut, OnProgress
+
+
+@weft_command("publish")
+@click.argument("name", metavar="[ID|FILE]", required=False)
+@click.option("-f", "--file", "file", metavar="FILE", help="Shares as JSON or TOML; - is standard input.")
+@click.option("--from", "source", metavar="SRC", help="Where the data is; see below.")
+@click.option("--at", metavar="PATH", help="Mount point in the guests [/run/weft/shares/ID].")
+@click.option("--readonly/--writable", default=None, help="Whether guests may only read.")
+@click.option("--priority", type=int, metavar="N", help="Of overlapping shares the highest serves a path.")
+@click.option(
+    "--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Any field, dotted; empty removes it; repeatable."
+)
+@click.option(
+    "--secret", "secrets", multiple=True, metavar="FIELD=WHERE",
+    help="A secret from @FILE, @- (stdin), env:NAME or credential:NAME; repeatable.",
+)  # fmt: skip
+@target_options
+@click.option("--except", "except_vms", multiple=True, metavar="VM", help="A VM that does not get it; repeatable.")
+@click.option("--only", is_flag=True, help="The targets given here replace those it had.")
+@click.option("--disabled", is_flag=True, help="Save it, mount it nowhere.")
+@click.option("--owner", default="", metavar="NAME", help="Who it belongs to; for finding.")
+@click.option("--tenant", default="", metavar="NAME", help="Group of owners; for finding.")
+@click.option("--description", default="", metavar="TEXT", help="What it is for.")
+@click.option("-l", "--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label; repeatable.")
+@click.option("--dry-run", is_flag=True, help="Say what would change in which VM, change nothing.")
+@click.option("--unstored", is_flag=True, help="Only send, to guests that listen now: for a broker without JetStream.")
+@wait_options
+@yes_option
+@output_option("table", "json")
+def command(**options: Any) -> None:
+    """
+    Create or replace a share, and fan it out.
+
+    \b
+    SRC is one of
+      name:path                          a remote of your rclone.conf
+      :s3,provider=Minio,endpoint="http://…":bucket/path
+      cubefs://owner@m1:17010,m2:17010/volume/subdir
+      nfs://server/export    virtiofs:TAG    9p:TAG    bind:/dir
+
+    Without --from, a share of the catalog keeps its source. FILE holds one share or many, as JSON or TOML.
+
+    \b
+    Examples:
+      weft publish docs --from minio:docs --class algebra --wait
+      weft publish data --from cubefs://team@10.0.0.1:17010/vol --secret cubefs.secret_key=@key --vm vm-7
+      weft publish tools --from :sftp,host=files,user=weft:tools --secret rclone.config.pass=env:SFTP_PASS \\
+           --set rclone.options.vfs-cache-mode=full --at /opt/tools --readonly --class algebra
+      weft publish shares.toml --class algebra --wait=2m
+      weft publish docs --class physics            one more class
+    """
+    prepared = prepare(
+        Wanted(
+            **{key: options[key] for key in ("name", "file", "source", "at", "readonly", "priority", "sets", "secrets")}
+        )
+    )
+    for warning in prepared.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if options["unstored"]:
+        _send_unstored(prepared, options["vms"], options["classes"])
+        return
+    labels = _labels(options["labels"])
+
+    async def work(plane: ControlPlane, assume_yes: bool, on_progress: OnProgress) -> FanOut:
+        return await plane.publish(
+            await prepared.shares(plane),
+            **{key: options[key] for key in ("classes", "vms", "except_vms", "only", "disabled", "owner", "tenant")},
+            description=options["description"],
+            labels=labels or None,
+            dry_run=options["dry_run"],
+            assume_yes=assume_yes,
+            on_progress=on_progress,
+        )
+
+    if options["dry_run"] and options["output"] == "table":
+        _show(prepared)
+    names = ", ".join(base["id"] for base in prepared.bases)
+    run_fan_out(
+        work,
+        Manner(
+            f"{'would publish' if options['dry_run'] else 'published'} {names}",
+            options["output"],
+            options["wait"],
+            options["timeout_s"],
+            options["assume_yes"],
+            options["dry_run"],
+        ),
+    )
+
+
+def _labels(texts: tuple[str, ...]) -> dict[str, str]:
+    labels = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise click.UsageError(f"--label {text!r}: expected NAME=VALUE", ctx=click.get_current_context())
+        labels[name] = value
+    return labels
+
+
+def _show(prepared: Prepared) -> None:
+    """Print what would be published, secrets replaced."""
+    if prepared.needs_catalog:
+        return
+    from controlplane.cli.output import format_fields
+    from weft.wire.share import redacted_share
+
+    for share in prepared.shares_without_catalog():
+        click.echo(format_fields(redacted_share(share)) + "\n")
+
+
+def _send_unstored(prepared: Prepared, vms: tuple[str, ...], classes: tuple[str, ...]) -> None:
+    if not vms or classes:
+        raise click.UsageError(
+            "--unstored needs --vm and knows no classes: nothing is stored", ctx=click.get_current_context()
+        )
+    shares = prepared.shares_without_catalog()
+
+    async def work(plane: ControlPlane) -> None:
+        for share in shares:
+            await plane.publish_unstored(share, vms)
+
+    with_plane(work)
+    names = ", ".join(share.id for share in shares)
+    say(f"sent {names} to {len(vms)} VMs, not stored: only guests that listened have it, until they restart")

@@ -1,0 +1,72 @@
+"""Options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_TIMEOUT_S = 60.0
+OUTPUTS = ("table", "wide", "json", "name")
+_UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Duration(click.ParamType[float]):
+    """A length of time: ``30``, ``30s``, ``5m``; the value is in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Turn the text into seconds."""
+        if isinstance(value, float):
+            return value
+        found = re.match(r"^(\d+(?:\.\d+)?)(ms|s|m|h|)\Z", str(value))
+        if found is None:
+            self.fail(f"{value!r} is not a length of time such as 30, 30s or 5m", param, ctx)
+        return float(found[1]) * _UNITS_S[found[2]]
+
+
+def output_option(*formats: str) -> Callable[[F], F]:
+    """Add ``-o`` with *formats* (all of them unless given); the first is the default."""
+    choices = formats or OUTPUTS
+    return click.option(
+        "-o", "--output", type=click.Choice(choices), default=choices[0], help=f"How to print [{choices[0]}]."
+    )
+
+
+def target_options(function: F) -> F:
+    """Add ``--class`` and ``--vm``, repeatable."""
+    vms = click.option("--vm", "vms", multiple=True, metavar="VM", help="A VM; repeatable.")
+    classes = click.option("--class", "classes", multiple=True, metavar="CLASS", help="A class of VMs; repeatable.")
+    return classes(vms(function))
+
+
+def wait_options(function: F) -> F:
+    """Add ``--wait`` and ``--timeout``."""
+    timeout = timeout_option(function)
+    return click.option("--wait", is_flag=True, help="Wait until every VM has it; --wait=30 sets the timeout too.")(
+        timeout
+    )
+
+
+def timeout_option(function: F) -> F:
+    """Add ``--timeout``."""
+    return click.option(
+        "--timeout",
+        "timeout_s",
+        type=Duration(),
+        metavar="TIME",
+        default=DEFAULT_TIMEOUT_S,
+        help=f"How long to wait [{DEFAULT_TIMEOUT_S:g}s].",
+    )(function)
+
+
+def yes_option(function: F) -> F:
+    """Add ``--yes``."""
+    return click.option("--yes", "-y", "assume_yes", is_flag=True, help="Do not ask, also where much changes.")(
+        function
+    )
