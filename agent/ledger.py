@@ -1,0 +1,251 @@
+"""The ledger: what was accepted, and what is mounted, on disk across the agent's life."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from agent.actual import LiveMount, ProcessIdentity, Stage
+from agent.desired import Desired, Entry, Origin, Stamp
+from weft.errors import DecodeError, LedgerCorruptError, LedgerError, LedgerTooNewError
+from weft.wire.ids import ShareId, VmId
+from weft.wire.mountset import CatalogMark, RejectedShare
+from weft.wire.share import ShareMount, parse_share, share_to_builtins
+from weft.wire.tolerant import from_builtins, to_builtins
+
+T = TypeVar("T")
+SCHEMA = 1
+LEDGER_FILE = "ledger.json"
+LIVE_FILE = "live.json"
+
+log = structlog.get_logger("weft.ledger")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the ledger keeps beside live mounts: the desired state, and ids an administrator keeps away."""
+
+    desired: Desired
+    held: frozenset[ShareId] = field(default_factory=frozenset)
+
+
+class Ledger:
+    """
+    Two files in the state directory.
+
+    ``ledger.json`` is what was accepted; it survives power cuts. ``live.json`` is what is mounted, worthless after a
+    reboot and therefore never synced to disk. Neither failing costs a mount: the agent goes on in memory and says so.
+
+    Args:
+        directory: The state directory; made (0700) if missing.
+        vm: The guest's own id; what was kept for another one is set aside.
+    """
+
+    def __init__(self, directory: Path, vm: VmId) -> None:
+        self._directory = directory
+        self._vm = vm
+        self._live: dict[ShareId, LiveMount] = {}
+        self._problems: dict[str, str] = {}
+
+    @property
+    def problem(self) -> str | None:
+        """Why the ledger is not on disk, None while it is."""
+        return next(iter(self._problems.values()), None)
+
+    def load(self) -> Held:
+        """
+        Read both files.
+
+        Returns:
+            What was held; an empty state where there is nothing usable, which has then been set aside.
+
+        Raises:
+            LedgerTooNewError: A newer agent wrote one of them; nothing was touched.
+        """
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as exc:
+            self._note(LEDGER_FILE, f"cannot make {self._directory}: {exc.strerror}")
+        self._live = {mount.share_id: mount for mount in self._read(LIVE_FILE, _parse_live) or ()}
+        return self._read(LEDGER_FILE, _parse_held) or Held(Desired(self._vm))
+
+    def commit(self, held: Held) -> None:
+        """Write what is held, so that it survives a power cut; a failure is noted in :attr:`problem`."""
+        values = {
+            "schema": SCHEMA,
+            "vm": self._vm,
+            "held": sorted(held.held),
+            "desired": _desired_to_builtins(held.desired),
+        }
+        if self._write(LEDGER_FILE, values, is_synced=True):
+            log.debug("ledger.committed", revision=held.desired.revision)
+
+    # --- live mounts (LiveStore) ----------------------------------------------------------------------------------
+
+    def live(self) -> Iterable[LiveMount]:
+        """Return every remembered mount."""
+        return tuple(self._live.values())
+
+    def find_live(self, share_id: ShareId) -> LiveMount | None:
+        """Return the mount of *share_id*, if one is remembered."""
+        return self._live.get(share_id)
+
+    def record_live(self, mount: LiveMount) -> None:
+        """Remember *mount*, replacing what its share had."""
+        self._live[mount.share_id] = mount
+        self._write_live()
+
+    def forget_live(self, share_id: ShareId) -> None:
+        """Forget the mount of *share_id*; unknown ids are fine."""
+        if self._live.pop(share_id, None) is not None:
+            self._write_live()
+
+    def _write_live(self) -> None:
+        values = {"schema": SCHEMA, "vm": self._vm, "live": [_live_to_builtins(mount) for mount in self.live()]}
+        self._write(LIVE_FILE, values, is_synced=False)
+
+    # --- files ----------------------------------------------------------------------------------------------------
+
+    def _read(self, name: str, parse: Callable[[dict[str, Any], VmId], T]) -> T | None:
+        path = self._directory / name
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            self._note(name, f"cannot read {path}: {exc.strerror}")
+            return None
+        try:
+            values = _parse_frame(data, path, self._vm)
+            return parse(values, self._vm)
+        except LedgerTooNewError:
+            raise
+        except (LedgerError, DecodeError, msgspec.ValidationError, KeyError, TypeError, ValueError) as exc:
+            self._set_aside(path, str(exc))
+            return None
+
+    def _set_aside(self, path: Path, why: str) -> None:
+        number = 1
+        while (aside := path.with_name(f"{path.name}.corrupt-{number}")).exists():
+            number += 1
+        try:
+            path.rename(aside)
+        except OSError as exc:
+            self._note(path.name, f"cannot set {path} aside: {exc.strerror}")
+        log.error("ledger.set_aside", path=str(aside), error=why)
+
+    def _write(self, name: str, values: Mapping[str, Any], *, is_synced: bool) -> bool:
+        try:
+            _write_atomically(self._directory / name, msgspec.json.encode(values), is_synced=is_synced)
+        except OSError as exc:
+            self._note(name, f"cannot write {self._directory / name}: {exc.strerror}; going on in memory")
+            return False
+        self._problems.pop(name, None)
+        return True
+
+    def _note(self, name: str, problem: str) -> None:
+        if self._problems.get(name) != problem:
+            log.error("ledger.unusable", error=problem)
+        self._problems[name] = problem
+
+
+def _write_atomically(path: Path, data: bytes, *, is_synced: bool) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            if is_synced:
+                file.flush()
+                os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    if is_synced:
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+# --- documents ------------------------------------------------------------------------------------------------------
+
+
+def _parse_frame(data: bytes, path: Path, vm: VmId) -> dict[str, Any]:
+    values = msgspec.json.decode(data)
+    if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
+        raise LedgerCorruptError(f"cannot read {path}: it is no ledger")
+    if values["schema"] > SCHEMA:
+        raise LedgerTooNewError(
+            f"cannot read {path}: it has schema {values['schema']}, this agent knows {SCHEMA}; "
+            "install the newer agent again, or move the file away to start from the stream"
+        )
+    if values.get("vm") != vm:
+        raise LedgerCorruptError(f"cannot use {path}: it was written for VM {values.get('vm')!r}, this is {vm!r}")
+    return values
+
+
+def _desired_to_builtins(desired: Desired) -> dict[str, Any]:
+    stamp = desired.last_stamp
+    return {
+        "revision": desired.revision,
+        "content": desired.content,
+        "catalog": to_builtins(desired.catalog) if desired.catalog else None,
+        "shares": [
+            {"origin": entry.origin, "share": share_to_builtins(entry.share)} for entry in desired.shares.values()
+        ],
+        "rejected": desired.rejected,
+        "unusable": sorted(desired.unusable),
+        "is_complete": desired.is_complete,
+        "dismissed": desired.dismissed,
+        "last_stamp": [stamp.time_ns, stamp.stream_seq] if stamp else None,
+    }
+
+
+def _parse_held(values: dict[str, Any], vm: VmId) -> Held:
+    document = values["desired"]
+    stamp = document["last_stamp"]
+    entries = [Entry.of(parse_share(item["share"]), Origin(item["origin"])) for item in document["shares"]]
+    desired = Desired(
+        vm=vm,
+        revision=document["revision"],
+        content=document["content"],
+        catalog=from_builtins(CatalogMark, document["catalog"], what="ledger catalog") if document["catalog"] else None,
+        shares={entry.share.share_id: entry for entry in entries},
+        rejected=msgspec.convert(document["rejected"], tuple[RejectedShare, ...]),
+        unusable=frozenset(ShareId(each) for each in document["unusable"]),
+        is_complete=document["is_complete"],
+        dismissed=tuple(document["dismissed"]),
+        last_stamp=Stamp(*stamp) if stamp else None,
+    )
+    return Held(desired, frozenset(ShareId(each) for each in values.get("held", ())))
+
+
+def _live_to_builtins(mount: LiveMount) -> dict[str, Any]:
+    values: dict[str, Any] = {name: getattr(mount, name) for name in mount.__struct_fields__ if name != "share"}
+    return values | {"share": share_to_builtins(mount.share)}
+
+
+def _parse_live(values: dict[str, Any], vm: VmId) -> list[LiveMount]:
+    mounts = []
+    for item in values["live"]:
+        share: ShareMount = parse_share(item.pop("share"))
+        process = item.pop("process")
+        mounts.append(
+            LiveMount(
+                share=share,
+                stage=Stage(item.pop("stage")),
+                process=msgspec.convert(process, ProcessIdentity) if process else None,
+                made_directories=tuple(item.pop("made_directories")),
+                **item,
+            )
+        )
+    return mounts

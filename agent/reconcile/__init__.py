@@ -1,0 +1,1 @@
+"""From wanted to mounted: pure plans, and the loop that performs them."""
