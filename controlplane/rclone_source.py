@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from controlplane.nearest import did_you_mean
-from controlplane.obscure import reveal
 from weft.errors import ConfigError
+from weft.obscure import is_obscured_option, reveal
 
 Section = Mapping[str, str]
-PasswordOptions = Callable[[str], frozenset[str]]
-"""Names the options of one rclone type that hold obscured passwords."""
 
 _NAME = r"[\w.+@][\w.+@ -]*"
 _REMOTE = re.compile(rf"^(?P<name>{_NAME})(?=[,:])")
@@ -25,6 +23,20 @@ _PARAMETER = re.compile(
 )
 _WRAPS = ("remote", "upstreams")
 """The options in which one section names others."""
+
+
+@dataclass(frozen=True, slots=True)
+class RcloneConf:
+    """
+    The operator's rclone.conf, read only where a source needs it.
+
+    Attributes:
+        where: Its name, for errors.
+        sections: Reads its sections.
+    """
+
+    where: str
+    sections: Callable[[], Mapping[str, Section]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +131,13 @@ def parse_rclone_conf(text: str, *, where: str) -> dict[str, Section]:
     return {name: {key: value or "" for key, value in parser[name].items()} for name in parser.sections()}
 
 
-def build_rclone_block(
-    remote: RemoteText, sections: Mapping[str, Section], passwords: PasswordOptions, *, where: str
-) -> dict[str, Any]:
+def build_rclone_block(remote: RemoteText, sections: Mapping[str, Section], *, where: str) -> dict[str, Any]:
     """
     Build the wire's rclone block: the remote, and every section it wraps, with passwords in plain text.
 
     Args:
         remote: What the operator named.
         sections: The operator's rclone.conf.
-        passwords: Which options of a type are obscured.
         where: The configuration's name, for errors.
 
     Raises:
@@ -136,7 +145,7 @@ def build_rclone_block(
     """
     own = {**(_section(remote.name, sections, where) if remote.name else {"type": remote.type}), **remote.config}
     block: dict[str, Any] = {"type": own["type"], "path": remote.path}
-    config = {key: value for key, value in _revealed(own, passwords).items() if key != "type"}
+    config = {key: value for key, value in _revealed(own).items() if key != "type"}
     if config:
         block["config"] = config
     wrapped: dict[str, dict[str, str]] = {}
@@ -145,7 +154,7 @@ def build_rclone_block(
         name = waiting.pop(0)
         if name not in wrapped:
             section = _section(name, sections, where)
-            wrapped[name] = _revealed(section, passwords)
+            wrapped[name] = _revealed(section)
             waiting.extend(_references(section))
     if wrapped:
         block["remotes"] = wrapped
@@ -160,9 +169,17 @@ def _section(name: str, sections: Mapping[str, Section], where: str) -> Section:
     return sections[name]
 
 
-def _revealed(section: Section, passwords: PasswordOptions) -> dict[str, str]:
-    obscured = passwords(section["type"])
-    return {key: reveal(value) if key in obscured and value else value for key, value in section.items()}
+def _revealed(section: Section) -> dict[str, str]:
+    return {key: _plain(section["type"], key, value) for key, value in section.items()}
+
+
+def _plain(remote_type: str, key: str, value: str) -> str:
+    if not value or not is_obscured_option(remote_type, key):
+        return value
+    try:
+        return reveal(value)
+    except ValueError as exc:
+        raise ConfigError([f"cannot use option {key} of a remote of type {remote_type}: {exc}"]) from exc
 
 
 def _references(section: Section) -> Iterator[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from controlplane.assign import looks_secret
-from controlplane.rclone_source import PasswordOptions, RemoteText, Section, build_rclone_block, parse_remote_text
+from controlplane.rclone_source import RcloneConf, RemoteText, build_rclone_block, parse_remote_text
 from weft.errors import ConfigError
 
 CUBEFS_MASTER_PORT = 17010
@@ -34,23 +34,7 @@ class Source:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RcloneFacts:
-    """
-    What is known about the operator's rclone, asked for only where a source needs it.
-
-    Attributes:
-        where: The configuration's name, for errors.
-        sections: Reads its sections.
-        passwords: Names the options of a type that rclone obscures.
-    """
-
-    where: str
-    sections: Callable[[], Mapping[str, Section]]
-    passwords: PasswordOptions
-
-
-def parse_source(text: str, rclone: RcloneFacts) -> Source:
+def parse_source(text: str, rclone: RcloneConf) -> Source:
     """
     Turn *text* into a backend block.
 
@@ -121,9 +105,9 @@ def _nfs(rest: str) -> Source:
     return Source("nfs", block)
 
 
-def _rclone(remote: RemoteText, rclone: RcloneFacts) -> Source:
+def _rclone(remote: RemoteText, rclone: RcloneConf) -> Source:
     sections = rclone.sections() if remote.name or {"remote", "upstreams"} & set(remote.config) else {}
-    block = build_rclone_block(remote, sections, rclone.passwords, where=rclone.where)
+    block = build_rclone_block(remote, sections, where=rclone.where)
     return Source("rclone", block, tuple(_warnings(remote, block)))
 
 

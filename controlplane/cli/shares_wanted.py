@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from controlplane.assign import Field, SecretSource, parse_secret, parse_set
 from controlplane.cli.textfile import read_text
-from controlplane.rclone_facts import rclone_facts
+from controlplane.rclone_conf import rclone_conf
 from controlplane.requested import Changes, build_share, parse_share_file, secret_value, unknown_fields
 from controlplane.source import Source, parse_source
 from weft.errors import ConfigError
@@ -94,7 +94,7 @@ def prepare(wanted: Wanted) -> Prepared:
         raise ConfigError(["cannot publish nothing: name a share and --from SRC, or a file of shares"])
     path = wanted.path
     assignments = _assignments(wanted, stdin_is_taken=path == "-")
-    source = parse_source(wanted.source, rclone_facts(os.environ, Path.home())) if wanted.source else None
+    source = parse_source(wanted.source, rclone_conf(os.environ, Path.home())) if wanted.source else None
     changes = Changes(source, wanted.at, wanted.readonly, wanted.priority, assignments)
     if path is None:
         share_id = parse_share_id(wanted.name)

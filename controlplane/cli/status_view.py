@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from controlplane.cli.output import Column, Row, counted, format_age, format_table
@@ -29,6 +29,7 @@ VM_COLUMNS = (
     Column("MODE", is_wide=True),
     Column("AGENT", is_wide=True),
     Column("HOST", is_wide=True),
+    Column("CLASSES", is_wide=True),
     Column("PROBLEM"),
 )
 SHARE_COLUMNS = (
@@ -46,8 +47,9 @@ COUNT_TITLES = ("CLASS", "SHARE", "VMS", "MOUNTED", "FAILED", "WAITING", "SILENT
 
 def is_failed(view: VmView) -> bool:
     """Say whether an operator should look at this VM."""
-    status = view.status
-    return status is None or view.is_stale or status.problem is not None or any(s.state in BAD for s in status.shares)
+    return view.problem is not None or (
+        view.status is not None and any(share.state in BAD for share in view.status.shares)
+    )
 
 
 def vm_state(view: VmView) -> str:
@@ -66,7 +68,6 @@ def vm_row(view: VmView) -> Row:
     """Build the line of one VM; its record is the status it sent."""
     status = view.status
     shares = status.shares if status is not None else ()
-    agent = status.agent if status is not None else None
     stored = "" if view.stored_revision is None else str(view.stored_revision)
     return Row(
         name=view.vm,
@@ -78,8 +79,9 @@ def vm_row(view: VmView) -> Row:
             str(status.held_revision) if status is not None else "",
             stored,
             status.mode if status is not None else "",
-            agent.version if agent is not None else "",
+            view.agent_version,
             status.hostname if status is not None else "",
+            ", ".join(view.classes),
             _first_problem(view),
         ),
         record=status_record(view),
@@ -94,11 +96,8 @@ def status_record(view: VmView) -> dict[str, Any]:
 
 
 def _first_problem(view: VmView) -> str:
-    if view.status is None:
-        return ""
-    if view.status.problem is not None:
-        return view.status.problem.message
-    return next((reason_of(share) for share in view.status.shares if share.state in BAD), "")
+    failing = (reason_of(share) for share in view.status.shares if share.state in BAD) if view.status else iter(())
+    return view.problem or next(failing, "")
 
 
 def reason_of(share: ShareStatus) -> str:
@@ -119,23 +118,20 @@ def share_status_row(share: ShareStatus) -> Row:
     )  # fmt: skip
 
 
-def counts_table(views: Iterable[VmView], classes: Mapping[str, Sequence[str]]) -> str:
+def counts_table(views: Iterable[VmView], only: Collection[str] = ()) -> str:
     """
-    Count, for each class and each share its members know, in how many it is mounted, failed or waiting.
+    Count, for each class and each share its members report, in how many it is mounted, failed or waiting.
 
     Args:
-        views: The VMs to count.
-        classes: Members by class; a VM of no class counts under ``-``.
+        views: The VMs to count; one of no class counts under ``-``.
+        only: Classes to count, all of them where empty.
     """
-    of_vm: dict[str, list[str]] = defaultdict(list)
-    for name, members in classes.items():
-        for vm in members:
-            of_vm[vm].append(name)
     counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for view in views:
-        for name in of_vm.get(view.vm, [NO_CLASS]):
-            for share_id, bucket in _buckets(view):
-                counts[name, share_id][bucket] += 1
+        for name in view.classes or (NO_CLASS,):
+            if not only or name in only:
+                for share_id, bucket in _buckets(view):
+                    counts[name, share_id][bucket] += 1
     rows = [
         (name, share_id, str(found.total()), *(str(found[b]) for b in ("mounted", "failed", "waiting", "silent")))
         for (name, share_id), found in sorted(counts.items())
@@ -159,11 +155,9 @@ def reasons_table(views: Iterable[VmView]) -> str:
     """Group failures by share and reason, the most frequent first; empty where nothing fails."""
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for view in views:
-        if view.status is None:
-            continue
-        if view.status.problem is not None:
-            groups[NO_CLASS, f"{view.status.problem.code}: {view.status.problem.message}"].append(view.vm)
-        for share in view.status.shares:
+        if view.problem is not None:
+            groups[NO_CLASS, view.problem].append(view.vm)
+        for share in view.status.shares if view.status is not None else ():
             if share.state in BAD:
                 groups[share.id or NO_CLASS, reason_of(share) or share.state].append(view.vm)
     if not groups:

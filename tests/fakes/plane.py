@@ -9,22 +9,12 @@ from typing import Any, Self
 
 from controlplane.records import ShareRecord, Targets
 from controlplane.results import FanOut, OnProgress, Outcome, Progress, VmProblem
+from controlplane.status import VmView
 from weft.errors import ConfirmationNeededError, ErrorCode, UnknownNameError
 from weft.wire.digest import share_digest
 from weft.wire.ids import ClassName, ShareId, VmId
 from weft.wire.share import ShareMount
-from weft.wire.status import ShareState, VmStatus
-
-
-@dataclass(frozen=True)
-class FakeView:
-    """What the plane knows about one VM."""
-
-    vm: VmId
-    status: VmStatus | None = None
-    stored_revision: int | None = None
-    reported_age_s: float | None = None
-    is_stale: bool = False
+from weft.wire.status import ShareState
 
 
 @dataclass
@@ -46,7 +36,7 @@ class FakePlane:
     rosters: dict[str, tuple[VmId, ...]] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
-    views: list[FakeView] = field(default_factory=list)
+    views: list[VmView] = field(default_factory=list)
     needs_yes: bool = False
     sent: list[tuple[ShareMount, tuple[str, ...]]] = field(default_factory=list)
     revision: int = 0
@@ -149,10 +139,10 @@ class FakePlane:
         self.rosters[name] = tuple(dict.fromkeys((*await self.members(name), *map(VmId, vms))))
         return self._stored([], {VmId(vm): {} for vm in vms}, None)
 
-    async def vms(self) -> list[FakeView]:
+    async def vms(self) -> list[VmView]:
         return self.views
 
-    async def status(self, vms: Iterable[str] | None = None) -> list[FakeView]:
+    async def status(self, vms: Iterable[str] | None = None) -> list[VmView]:
         wanted = None if vms is None else set(vms)
         return [view for view in self.views if wanted is None or view.vm in wanted]
 

@@ -11,7 +11,7 @@ from controlplane.cli.options import output_option
 from controlplane.cli.session import say, with_plane
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from controlplane.cli.output import Column, Row
     from controlplane.plane import ControlPlane
@@ -39,16 +39,15 @@ def command(vm: str | None, classes: tuple[str, ...], failed: bool, output: str)
     """
     from controlplane.cli import status_view
 
-    async def work(plane: ControlPlane) -> tuple[list[VmView], Mapping[str, Sequence[str]]]:
+    async def work(plane: ControlPlane) -> list[VmView]:
         if vm is not None:
-            return await plane.status([vm]), {}
-        if classes:
-            members = {name: await plane.members(name) for name in classes}
-            wanted = sorted({member for found in members.values() for member in found})
-            return (await plane.status(wanted) if wanted else []), members
-        return await plane.status(), (await plane.classes() if output in ("table", "wide") else {})
+            return await plane.status([vm])
+        if not classes:
+            return await plane.status()
+        wanted = sorted({member for name in classes for member in await plane.members(name)})
+        return await plane.status(wanted) if wanted else []
 
-    views, members = with_plane(work)
+    views = with_plane(work)
     shown = [view for view in sorted(views, key=lambda view: view.vm) if not failed or status_view.is_failed(view)]
     if output in ("json", "name"):
         _print(status_view.VM_COLUMNS, [status_view.vm_row(view) for view in shown], output)
@@ -57,7 +56,7 @@ def command(vm: str | None, classes: tuple[str, ...], failed: bool, output: str)
     elif not views:
         say("no VM has a share or has reported yet\n  try: weft publish ID --from SRC --vm VM")
     else:
-        click.echo(status_view.counts_table(views, members) + "\n")
+        click.echo(status_view.counts_table(views, classes) + "\n")
         reasons = status_view.reasons_table(views)
         if reasons:
             click.echo(reasons + "\n")
@@ -68,10 +67,8 @@ def _print_vm(views: Sequence[VmView], output: str) -> None:
     from controlplane.cli import status_view
 
     for view in views:
-        say(f"{view.vm}: {status_view.vm_state(view)}")
+        say(f"{view.vm}: {status_view.vm_state(view)}" + (f" ({view.problem})" if view.problem else ""))
         if view.status is not None:
-            if view.status.problem is not None:
-                say(f"{view.status.problem.code}: {view.status.problem.message}")
             _print(status_view.SHARE_COLUMNS, [status_view.share_status_row(s) for s in view.status.shares], output)
 
 

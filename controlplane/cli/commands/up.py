@@ -86,20 +86,18 @@ async def _up(
     from controlplane.broker import EmbeddedBroker
     from controlplane.local_guest import LocalGuest
     from controlplane.plane import ControlPlane
-    from weft.link import Link, LinkOptions
 
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weft-up-")))
         broker = await stack.enter_async_context(EmbeddedBroker(store or directory / "broker", host=host, port=port))
         tell(f"broker   {broker.url}")
-        link = await stack.enter_async_context(Link(LinkOptions(servers=(broker.url,), name="weft up")))
-        async with ControlPlane(link) as plane:
-            await plane.init()
+        plane = await stack.enter_async_context(ControlPlane.connect(broker.url))
+        await plane.init()
         ends = {"the broker": broker.ended}
         if vm is not None:
             guest = LocalGuest(vm, broker.url, directory / "guest", arguments=arguments, is_quiet=is_quiet())
             await stack.enter_async_context(guest)
-            await guest.start(link)
+            await guest.start(plane.link)
             tell(f"guest    {vm}")
             ends[f"guest {vm}"] = guest.ended
         server = "" if broker.url == DEFAULT_SERVER else f" -s {broker.url}"

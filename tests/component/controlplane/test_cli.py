@@ -13,10 +13,11 @@ import pytest
 
 from controlplane.cli.app import run
 from controlplane.cli.session import Session
-from tests.fakes.plane import FakePlane, FakeView
+from controlplane.status import VmView
+from tests.fakes.plane import FakePlane
 from weft.errors import BrokerUnreachableError, ErrorCode, StreamMissingError
 from weft.link import LinkOptions
-from weft.wire.ids import VmId
+from weft.wire.ids import ClassName, VmId
 from weft.wire.status import ShareError, ShareState, ShareStatus, VmStatus
 
 ALGEBRA = (VmId("vm-1"), VmId("vm-2"))
@@ -309,8 +310,8 @@ def test_unstored_sends_to_named_vms_only(weft: Weft, plane: FakePlane) -> None:
     assert weft("publish", "docs", *BIND, "--class", "algebra", "--unstored").code == 2
 
 
-def status_of(vm: str, *shares: ShareStatus) -> FakeView:
-    return FakeView(VmId(vm), VmStatus(vm=vm, held_revision=5, shares=shares), 5, 3.0)
+def status_of(vm: str, *shares: ShareStatus) -> VmView:
+    return VmView(VmId(vm), VmStatus(vm=vm, held_revision=5, shares=shares), 5, 3.0, classes=(ClassName("algebra"),))
 
 
 def test_status_counts_groups_and_lists(weft: Weft, plane: FakePlane) -> None:
@@ -319,7 +320,7 @@ def test_status_counts_groups_and_lists(weft: Weft, plane: FakePlane) -> None:
     plane.views = [
         status_of("vm-1", ShareStatus(id="docs", state=ShareState.MOUNTED)),
         status_of("vm-2", ShareStatus(id="docs", state=ShareState.FAILED, error=refused)),
-        FakeView(VmId("vm-3")),
+        VmView(VmId("vm-3")),
     ]
 
     said = weft("status")
@@ -329,12 +330,12 @@ def test_status_counts_groups_and_lists(weft: Weft, plane: FakePlane) -> None:
     assert ["algebra", "docs", "2", "1", "1", "0", "0"] in table
     assert ["1", "VM", "docs", "auth:", "cannot", "log", "in", "to", "x", "vm-2"] in table
     assert ["vm-1", "ok", "1/1", "3s", "-"] in table
-    assert ["vm-3", "never", "reported", "0/0", "-", "-"] in table
+    assert ["vm-3", "never", "reported", "0/0", "-", "has", "never", "reported"] in table
 
 
 def test_status_as_json_is_the_guests_records(weft: Weft, plane: FakePlane) -> None:
     """A list of what the guests sent, and the id of one that never did."""
-    plane.views = [status_of("vm-1", ShareStatus(id="docs", state=ShareState.MOUNTED)), FakeView(VmId("vm-3"))]
+    plane.views = [status_of("vm-1", ShareStatus(id="docs", state=ShareState.MOUNTED)), VmView(VmId("vm-3"))]
 
     records = json.loads(weft("status", "-o", "json").out)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from controlplane.rclone_source import Section
-from controlplane.source import RcloneFacts, parse_source
+from controlplane.rclone_source import RcloneConf, Section
+from controlplane.source import parse_source
 from weft.errors import ConfigError
 from weft.wire.share import parse_share
 
@@ -21,11 +21,9 @@ SECTIONS: dict[str, Section] = {
     "keyed": {"type": "sftp", "host": "files", "key_file": "/home/me/.ssh/id"},
     "typeless": {"endpoint": "x"},
 }
-PASSWORDS = {"crypt": frozenset({"password", "password2"}), "sftp": frozenset({"pass"})}
 
 
-def facts() -> RcloneFacts:
-    return RcloneFacts("rclone.conf", lambda: SECTIONS, lambda kind: PASSWORDS.get(kind, frozenset()))
+CONF = RcloneConf("rclone.conf", lambda: SECTIONS)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +88,7 @@ def facts() -> RcloneFacts:
 )
 def test_source_becomes_a_block(text: str, backend: str, block: dict[str, Any]) -> None:
     """Each form names its backend and block, and the contract accepts it."""
-    source = parse_source(text, facts())
+    source = parse_source(text, CONF)
 
     assert (source.backend, source.block) == (backend, block)
     assert parse_share({"id": "x", "mount_point": "/mnt/x", "backend": backend, backend: block}).backend_name == backend
@@ -98,7 +96,7 @@ def test_source_becomes_a_block(text: str, backend: str, block: dict[str, Any]) 
 
 def test_obscured_passwords_travel_in_plain_text() -> None:
     """The guest's driver obscures; what travels is the password itself."""
-    block = parse_source("vault:", facts()).block
+    block = parse_source("vault:", CONF).block
 
     assert block["config"] == {"remote": "minio:vault", "password": "hunter2 ü"}
 
@@ -115,7 +113,7 @@ def test_obscured_passwords_travel_in_plain_text() -> None:
 )
 def test_wrapped_sections_travel_along(text: str, wrapped: set[str]) -> None:
     """A remote that wraps others brings their sections, however deep."""
-    block = parse_source(text, facts()).block
+    block = parse_source(text, CONF).block
 
     assert set(block["remotes"]) == wrapped
     assert block["remotes"]["minio"] == SECTIONS["minio"]
@@ -143,14 +141,14 @@ def test_wrapped_sections_travel_along(text: str, wrapped: set[str]) -> None:
 def test_a_wrong_source_is_one_sentence(text: str, said: str) -> None:
     """What is wrong, and what was expected, stands in the error."""
     with pytest.raises(ConfigError, match="cannot") as caught:
-        parse_source(text, facts())
+        parse_source(text, CONF)
     assert said in str(caught.value)
 
 
 def test_a_key_in_a_cubefs_source_is_refused_unrepeated() -> None:
     """A key in the command line is refused, and does not come back in the error."""
     with pytest.raises(ConfigError, match="--secret") as caught:
-        parse_source("cubefs://team:hunter2@m1/vol", facts())
+        parse_source("cubefs://team:hunter2@m1/vol", CONF)
     assert "hunter2" not in str(caught.value)
 
 
@@ -163,7 +161,7 @@ def test_a_key_in_a_cubefs_source_is_refused_unrepeated() -> None:
 )
 def test_doubtful_sources_are_warned_about(text: str, said: str) -> None:
     """What will surprise later is said now, without the secret."""
-    warnings = " ".join(parse_source(text, facts()).warnings)
+    warnings = " ".join(parse_source(text, CONF).warnings)
 
     assert said in warnings
     assert "abc" not in warnings
@@ -171,4 +169,4 @@ def test_doubtful_sources_are_warned_about(text: str, said: str) -> None:
 
 def test_a_source_never_shows_its_block() -> None:
     """A repr in a log or an error holds no secret."""
-    assert "s3cr3t" not in repr(parse_source("minio:docs", facts()))
+    assert "s3cr3t" not in repr(parse_source("minio:docs", CONF))
