@@ -18,6 +18,19 @@ class Stage(enum.StrEnum):
     STARTING = "starting"
     MOUNTED = "mounted"
     STOPPING = "stopping"
+    DOWN = "down"
+    """Was mounted, and nothing of it stands; remembered so that a repair may cover what was written there meanwhile."""
+
+
+class Presence(enum.StrEnum):
+    """Whether a share is mounted, as far as can be known without asking its file system."""
+
+    MOUNTED = "mounted"
+    """It stands where it should, nothing covers it, and its client lives."""
+    ABSENT = "absent"
+    """Nothing of it stands."""
+    UNCERTAIN = "uncertain"
+    """Something of it stands, but it is being changed, is covered, or has lost its client."""
 
 
 class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +50,8 @@ class LiveMount(msgspec.Struct, frozen=True, kw_only=True):
         digest: ``share_digest(share)``.
         stage: Written before each risky part, so that a killed agent's half-done work is finished or undone.
         process: The client that serves it; None for kernel mounts and before the client is started.
+        boot_id: Of the boot that it belongs to; after another one only its spec and directories mean anything.
+        path: The mount point as mountinfo shows it, with links in its allowed root resolved; empty as ``mount_point``.
         mount_id: The kernel's id in mountinfo, 0 before it is mounted.
         device: ``major:minor`` in mountinfo.
         root: Root within the file system, tells bind mounts apart.
@@ -50,6 +65,8 @@ class LiveMount(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     stage: Stage
     process: ProcessIdentity | None = None
+    boot_id: str = ""
+    path: str = ""
     mount_id: int = 0
     device: str = ""
     root: str = "/"
@@ -65,8 +82,13 @@ class LiveMount(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def mount_point(self) -> str:
-        """Where it is mounted."""
+        """Where its spec wants it."""
         return self.share.mount_point
+
+    @property
+    def real_path(self) -> str:
+        """Where it stands in mountinfo."""
+        return self.path or self.share.mount_point
 
 
 class LiveStore(Protocol):

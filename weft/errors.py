@@ -106,9 +106,13 @@ class MountError(WeftError):
         code: What the operator's status shows.
         detail: The client's last lines, redacted, or the holders of a busy mount; may be several lines.
         is_permanent: Whether trying again is pointless; taken from the code unless given.
+
+    Attributes:
+        keeps_old: Whether the share's earlier mount still stands and works: it is degraded, not failed.
     """
 
     code = ErrorCode.INTERNAL
+    keeps_old = False
 
     def __init__(
         self, message: str, *, code: ErrorCode | None = None, detail: str = "", is_permanent: bool | None = None

@@ -1,0 +1,160 @@
+"""Bring one share up: from a prepared spec to a mount that shows and answers, or to nothing at all."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from agent.actual import LiveMount, Stage
+from agent.drivers.base import Failure
+from agent.mounts import places
+from agent.mounts.liveness import Liveness, liveness_of
+from agent.mounts.mountinfo import MountEntry
+from agent.mounts.parts import Parts
+from agent.mounts.prepare import Prepared, refuse_stacking
+from agent.mounts.start import StartFailed, wait_until_up
+from agent.mounts.take_down import take_down
+from agent.supervise.process import ClientProcess, start_client
+from weft.errors import HungError, MountError, PathError
+from weft.wire.digest import share_digest
+
+_log = structlog.get_logger(__name__)
+
+_EXIT_SEEN_S = 0.5
+"""From a dead mount to the exit of its client, whose exit code belongs to the story."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What stands so far; the undo begins from here."""
+
+    live: LiveMount
+    process: ClientProcess | None = None
+
+
+async def bring_up(prepared: Prepared, *, parts: Parts) -> tuple[LiveMount, ClientProcess | None]:
+    """
+    Mount a share at a place where nothing is mounted.
+
+    The record is written before anything that a killed agent could leave behind. Whatever fails, all of it is undone:
+    unmounted, the client stopped, its files and the directories that were made removed.
+
+    Returns:
+        The record, and the client where there is one.
+
+    Raises:
+        MountError: as the driver names the failure, with the client's last lines, redacted.
+    """
+    refuse_stacking(prepared, parts=parts)
+    was_down = parts.live.find_live(prepared.share.share_id)
+    async with AsyncExitStack() as undo:
+        attempt = _Attempt(await _record_start(prepared, was_down, parts))
+        undo.push_async_callback(_undo, attempt, prepared, parts)
+        process = attempt.process = _start(prepared, parts)
+        if prepared.command.is_client:
+            attempt.live = parts.record(msgspec.structs.replace(attempt.live, process=process.identity))
+        try:
+            entry = await wait_until_up(
+                process, prepared.command, prepared.path, driver=prepared.driver, table=parts.table
+            )
+            await _read_root(prepared, process, parts)
+        except StartFailed as failed:
+            raise _classify(prepared, failed) from failed
+        live = attempt.live = parts.record(_as_mounted(attempt.live, entry))
+        undo.pop_all()
+    if prepared.command.is_client:
+        return live, process
+    process.close()
+    places.remove_private(Path(live.private_dir))
+    return live, None
+
+
+async def _record_start(prepared: Prepared, was_down: LiveMount | None, parts: Parts) -> LiveMount:
+    """Make the mount point, unless it is there, and record that a start follows."""
+    share, path = prepared.share, prepared.path
+    made = await parts.walker.make_directories(path)
+    if _lies_in_a_share(path, parts):
+        made = ()  # they are the other share's content now, and may be wanted by its other users
+    kept = was_down.made_directories if was_down is not None and was_down.real_path == path else ()
+    return parts.record(
+        LiveMount(
+            share=share,
+            digest=share_digest(share),
+            stage=Stage.STARTING,
+            boot_id=parts.boot_id,
+            path=path,
+            source=prepared.command.source or "",
+            made_directories=tuple(sorted({*kept, *made}, key=len)),
+            private_dir=str(prepared.context.private_dir),
+        )
+    )
+
+
+def _lies_in_a_share(path: str, parts: Parts) -> bool:
+    return parts.is_ours(parts.table.refresh().holding(path))
+
+
+def _start(prepared: Prepared, parts: Parts) -> ClientProcess:
+    context, command = prepared.context, prepared.command
+    places.make_private(context.private_dir, context.cache_dir, command)
+    process = start_client(
+        command.argv,
+        env=command.env,
+        output=context.private_dir / places.OUTPUT_NAME,
+        boot_id=parts.boot_id,
+        status_fd_variable=command.status_fd_variable,
+    )
+    _log.debug("process.started", share=prepared.share.id, pid=process.identity.pid)
+    return process
+
+
+async def _read_root(prepared: Prepared, process: ClientProcess, parts: Parts) -> None:
+    """Ask for one name of the root directory: a client with a wrong key mounts and then answers nothing but this."""
+    try:
+        await parts.walker.read_root(prepared.path, deadline_s=prepared.command.deadline_s, limit=1)
+    except PathError as exc:
+        if exc.errno not in prepared.driver.harmless_root_errnos:
+            if liveness_of(exc.errno) is Liveness.DEAD:
+                await process.wait(deadline_s=_EXIT_SEEN_S)
+            raise StartFailed(process.exit_code, root_errno=exc.errno) from exc
+    except HungError as exc:
+        raise StartFailed(process.exit_code) from exc
+    if process.has_exited and prepared.command.is_client:
+        raise StartFailed(process.exit_code)
+
+
+def _classify(prepared: Prepared, failed: StartFailed) -> MountError:
+    """Have the driver name the failure; its own words are redacted once more, as it may quote what it was given."""
+    printed = places.read_output(prepared.context.private_dir, prepared.command.log_files)
+    output = prepared.redact("\n".join(text for text in (printed, failed.said) if text))
+    error = prepared.driver.classify(
+        prepared.context, Failure(exit_code=failed.exit_code, output=output, root_errno=failed.root_errno)
+    )
+    return error
+
+
+def _as_mounted(live: LiveMount, entry: MountEntry) -> LiveMount:
+    return msgspec.structs.replace(
+        live,
+        stage=Stage.MOUNTED,
+        mount_id=entry.mount_id,
+        device=entry.device,
+        root=entry.root,
+        source=entry.source,
+        fs_type=entry.fs_type,
+    )
+
+
+async def _undo(attempt: _Attempt, prepared: Prepared, parts: Parts) -> None:
+    """Leave nothing; a share that was mounted here before stays remembered, so that a later repair knows it."""
+    try:
+        await take_down(attempt.live, attempt.process, parts=parts, is_drained=True)
+    except MountError as exc:  # why the start failed matters more; the record stays, and the next try begins with it
+        _log.error("unmount.failed", share=prepared.share.id, mount_point=prepared.path, error=str(exc))
+        return
+    if prepared.is_first:
+        parts.forget_if_down(prepared.share.share_id)

@@ -1,0 +1,132 @@
+"""What the engine's stories work with, wired once: drivers, programs, kernel views, memory, places and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from agent.actual import LiveMount, LiveStore, Stage
+from agent.drivers.base import Driver, MountContext
+from agent.mounts import places
+from agent.mounts.mountinfo import MountEntry
+from agent.mounts.ownership import belongs_to
+from agent.mounts.policy import Policy
+from agent.mounts.table import MountTableWatcher
+from agent.mounts.walker import Walker
+from weft.errors import ErrorCode, MountError
+from weft.wire.ids import ShareId
+from weft.wire.redact import redact_text
+from weft.wire.share import ShareMount, share_secrets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """
+    Longest waits, in seconds.
+
+    Attributes:
+        check_s: For what a driver can find out before anything is mounted.
+        live_s: For a change that a running client takes.
+        drain_s: For uploads to be stored before an unmount.
+        busy_s: For holders to let go before a lazy detach.
+        probe_s: For a parent to answer before its subtree is detached as hung.
+        exit_s: For a client to end by itself after its unmount; it takes milliseconds.
+        linger_s: The same while holders of a lazily detached mount may still finish writing.
+        signal_s: For a client to end after SIGTERM, and again after SIGKILL.
+    """
+
+    check_s: float = 5.0
+    live_s: float = 10.0
+    drain_s: float = 30.0
+    busy_s: float = 5.0
+    probe_s: float = 2.0
+    exit_s: float = 5.0
+    linger_s: float = 10.0
+    signal_s: float = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything that bring-up, take-down and adoption need; see :class:`agent.mounts.engine.MountEngine`."""
+
+    drivers: Mapping[str, Driver]
+    programs: Mapping[str, Path]
+    walker: Walker
+    table: MountTableWatcher
+    policy: Policy
+    live: LiveStore
+    resolve: Callable[[ShareMount], ShareMount]
+    run_dir: Path
+    state_dir: Path
+    boot_id: str
+    limits: Limits = field(default_factory=Limits)
+
+    def find_driver(self, share: ShareMount) -> Driver:
+        """
+        Return the driver of *share*.
+
+        Raises:
+            MountError: this guest has none for its backend.
+        """
+        driver = self.drivers.get(share.backend_name)
+        if driver is None:
+            known = ", ".join(sorted(self.drivers))
+            raise MountError(
+                f"cannot mount share {share.id!r}: this guest has no driver {share.backend_name!r} (it has {known})",
+                code=ErrorCode.BAD_SPEC,
+            )
+        return driver
+
+    def context(self, share: ShareMount, *, path: str, source: str) -> MountContext:
+        """
+        Build what a driver may look at.
+
+        Args:
+            share: The spec; resolved, where the driver is to start or change something.
+            path: The mount point as mountinfo will show it: what the client is told, so that no link is followed.
+            source: What mountinfo is to show as its source.
+        """
+        return MountContext(
+            share=msgspec.structs.replace(share, mount_point=path),
+            source=source,
+            private_dir=places.private_dir(self.run_dir, share.share_id),
+            cache_dir=places.cache_dir(self.state_dir, share),
+            programs=self.programs,
+        )
+
+    def is_ours(self, entry: MountEntry) -> bool:
+        """Say whether *entry* is a mount of any share of ours."""
+        return any(belongs_to(entry, live, boot_id=self.boot_id) for live in self.live.live())
+
+    def made_directories(self) -> frozenset[str]:
+        """Return every directory that was made for a mount point."""
+        return frozenset(path for live in self.live.live() for path in live.made_directories)
+
+    def record(self, live: LiveMount) -> LiveMount:
+        """Remember *live* and return it."""
+        self.live.record_live(live)
+        return live
+
+    def forget_if_down(self, share_id: ShareId) -> None:
+        """Forget a share of which nothing stands."""
+        live = self.live.find_live(share_id)
+        if live is not None and live.stage is Stage.DOWN:
+            self.live.forget_live(share_id)
+
+    def tell_output(self, live: LiveMount) -> str:
+        """Read the last lines of a client's output, redacted; empty where its secrets cannot be known any more."""
+        try:
+            driver = self.find_driver(live.share)
+            resolved = self.resolve(live.share)
+            command = driver.build(self.context(resolved, path=live.real_path, source=live.source))
+        except MountError:
+            return ""
+        text = places.read_output(Path(live.private_dir), command.log_files)
+        return redact_text(text, share_secrets(resolved) | command.secrets)
+
+    def with_limits(self, limits: Limits) -> Parts:
+        """Return the same parts with other limits."""
+        return replace(self, limits=limits)

@@ -1,0 +1,120 @@
+"""What can be known before anything changes: policy, programs, the command, and what the driver finds out."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from agent.drivers.base import Driver, MountCommand, MountContext
+from agent.mounts.ownership import source_of
+from agent.mounts.parts import Parts
+from agent.mounts.policy import decide_mount_point, decide_place, decide_source
+from weft.errors import MountTimeoutError, OccupiedError
+from weft.wire.redact import redact_text
+from weft.wire.share import ShareMount, share_secrets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """
+    A share that may be mounted.
+
+    Attributes:
+        share: The spec as it was asked for, credential references unresolved.
+        driver: Mounts it.
+        context: What the driver was shown, credential references resolved.
+        command: How it is started.
+        is_first: Whether the share was never mounted at this place.
+    """
+
+    share: ShareMount
+    driver: Driver
+    context: MountContext
+    command: MountCommand
+    is_first: bool
+
+    @property
+    def path(self) -> str:
+        """The mount point as mountinfo will show it."""
+        return self.context.share.mount_point
+
+    def redact(self, text: str) -> str:
+        """Take every secret of the share out of *text*."""
+        return redact_text(text, share_secrets(self.context.share) | self.command.secrets)
+
+
+async def prepare(share: ShareMount, *, standing_at: str | None, is_first: bool, parts: Parts) -> Prepared:
+    """
+    Check *share* and build its command; nothing is changed.
+
+    Args:
+        share: What is to be mounted.
+        standing_at: Where this share is mounted now (as mountinfo shows it), if it is: that place is not looked at,
+            since it is ours and its client might not answer.
+        is_first: Whether it was never mounted at its mount point.
+        parts: What to work with.
+
+    Raises:
+        MountError: it may not, or would not, be mounted.
+    """
+    driver = parts.find_driver(share)
+    driver.require_programs(parts.programs)
+    decide_place(share.mount_point, policy=parts.policy)
+    resolved = parts.resolve(share)
+    await _check_sources(driver, resolved, parts)
+    path = await find_path(share, standing_at=standing_at, is_first=is_first, parts=parts)
+    context = parts.context(resolved, path=path, source=source_of(share))
+    command = driver.build(context)
+    try:
+        async with asyncio.timeout(parts.limits.check_s + 1):  # the driver keeps its own deadline; this one is for bugs
+            await driver.check(context, deadline_s=parts.limits.check_s)
+    except TimeoutError as exc:
+        raise MountTimeoutError(f"cannot check share {share.id!r} in {parts.limits.check_s:g} s") from exc
+    return Prepared(share=share, driver=driver, context=context, command=command, is_first=is_first)
+
+
+async def find_path(share: ShareMount, *, standing_at: str | None, is_first: bool, parts: Parts) -> str:
+    """
+    Judge the mount point and say where it is once links in its allowed root are resolved.
+
+    Raises:
+        MountError: the policy refuses it, or something is mounted there.
+    """
+    if standing_at is not None:
+        return standing_at
+    facts = await parts.walker.inspect(share.mount_point, parts.policy.roots)
+    made = parts.made_directories()
+    decide_mount_point(
+        share.mount_point,
+        facts,
+        parts.table.refresh(),
+        is_first=is_first,
+        made_by_us=facts.resolved_path in made,
+        policy=parts.policy,
+        is_ours=parts.is_ours,
+        our_directories=made,
+    )
+    return facts.resolved_path
+
+
+def refuse_stacking(prepared: Prepared, *, parts: Parts) -> None:
+    """
+    Refuse a place on which anything is mounted, ours or not, or where a mount would hide another.
+
+    Raises:
+        OccupiedError: naming what is there.
+    """
+    table = parts.table.refresh()
+    refuse = f"cannot mount share {prepared.share.id!r} at {prepared.path!r}"
+    there = table.at(prepared.path)
+    if there:
+        raise OccupiedError(f"{refuse}: {there[-1].source!r} is still mounted there")
+    hidden = [entry.mount_point for entry in table.below(prepared.path) if table.is_visible(entry)]
+    if hidden:
+        raise OccupiedError(f"{refuse}: it would hide what is mounted at {hidden[0]!r}", detail="\n".join(hidden))
+
+
+async def _check_sources(driver: Driver, resolved: ShareMount, parts: Parts) -> None:
+    for source in driver.source_paths(resolved):
+        facts = await parts.walker.inspect(source, parts.policy.source_roots)
+        decide_source(source, facts, policy=parts.policy)

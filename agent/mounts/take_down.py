@@ -1,0 +1,259 @@
+"""Take one share down: uploads stored, unmounted, its client gone, its files and our directories removed."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from agent.actual import LiveMount, Stage
+from agent.drivers.base import PendingUploads
+from agent.mounts import places
+from agent.mounts.facts import PathKind, describe_holders
+from agent.mounts.liveness import Liveness
+from agent.mounts.mountinfo import MountEntry
+from agent.mounts.ownership import belongs_to, find_entry
+from agent.mounts.parts import Parts
+from agent.mounts.unmount import Rung, UnmountResult, detach_subtree, unmount
+from agent.supervise.identity import find_by_output, identify_process
+from agent.supervise.process import ClientProcess, attach_client
+from weft.errors import BusyError, ErrorCode, MountError, ProcessError
+
+_log = structlog.get_logger(__name__)
+
+_FIRST_ASK_AGAIN_S = 0.05
+_LONGEST_ASK_AGAIN_S = 1.0
+_ASK_DEADLINE_S = 5.0
+"""For one question about uploads; a client that answers later than this is not going to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenDown:
+    """
+    How a share went.
+
+    Attributes:
+        live: Its record now: stage ``DOWN``, with those of our directories that could not be removed.
+        unmounted: What the unmount took.
+        pending: Uploads that were not stored when it went; None where the client could not be asked.
+    """
+
+    live: LiveMount
+    unmounted: UnmountResult
+    pending: PendingUploads | None
+
+
+async def take_down(
+    live: LiveMount, process: ClientProcess | None, *, parts: Parts, is_drained: bool = False
+) -> TakenDown:
+    """
+    Take away all that stands of *live*, in whatever state it is.
+
+    Args:
+        live: Its record.
+        process: Its client, if one is known.
+        parts: What to work with.
+        is_drained: Whether there is nothing to wait for: no upload, no holder (a start that is undone).
+
+    Returns:
+        How it went; the share stays remembered as ``DOWN`` until the caller forgets it.
+
+    Raises:
+        BusyError: other mounts lie on it.
+        MountError: it, or its client, would not go; the record says ``STOPPING``.
+    """
+    live = parts.record(msgspec.structs.replace(live, stage=Stage.STOPPING))
+    pending: PendingUploads | None = PendingUploads(files=0)
+    if not is_drained:
+        pending = await _drain(live, process, parts)
+    unmounted = await _unmount(live, process, parts, is_patient=not is_drained)
+    if process is not None:
+        await _end_client(live, process, unmounted.rung, parts)
+    await _end_stragglers(live, parts)
+    await _unmount(live, process, parts, is_patient=False)  # a client or helper stopped halfway may have mounted since
+    places.remove_private(Path(live.private_dir))
+    left = await _remove_directories(live, parts)
+    _tell(live, unmounted, pending)
+    down = msgspec.structs.replace(live, stage=Stage.DOWN, process=None, mount_id=0, made_directories=left)
+    return TakenDown(parts.record(down), unmounted, pending)
+
+
+# --- uploads ------------------------------------------------------------------------------------------------------
+
+
+async def _drain(live: LiveMount, process: ClientProcess | None, parts: Parts) -> PendingUploads | None:
+    """Wait, bounded, until the client has stored all it accepted; a client can only be asked, so it is, ever less."""
+    if process is None or process.has_exited or live.share.backend_name not in parts.drivers:
+        return PendingUploads(files=0) if process is None else None
+    driver = parts.drivers[live.share.backend_name]
+    context = parts.context(live.share, path=live.real_path, source=live.source)
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + parts.limits.drain_s
+    again_s = _FIRST_ASK_AGAIN_S
+    while True:
+        left_s = max(deadline_s - loop.time(), _FIRST_ASK_AGAIN_S)
+        try:
+            pending = await driver.find_pending(context, deadline_s=min(left_s, _ASK_DEADLINE_S))
+        except MountError as exc:
+            _log.warning("unmount.deferred", share=live.share_id, error=str(exc), pending=None)
+            return None
+        if pending.files == 0 or loop.time() + again_s > deadline_s or process.has_exited:
+            return pending
+        if await process.wait(deadline_s=again_s):
+            return pending
+        again_s = min(again_s * 2, _LONGEST_ASK_AGAIN_S)
+
+
+# --- the mount ----------------------------------------------------------------------------------------------------
+
+
+async def _unmount(live: LiveMount, process: ClientProcess | None, parts: Parts, *, is_patient: bool) -> UnmountResult:
+    """Climb the ladder; under a dead or hung parent all that is ours goes in one call."""
+    entry = find_entry(live, parts.table.refresh(), boot_id=parts.boot_id)
+    if entry is None:
+        return UnmountResult(Rung.ABSENT, (), 0.0, 0)
+    because = await _why_not_asked(entry, process, parts)
+    if because is not None:
+        return await detach_subtree(
+            entry.mount_point, walker=parts.walker, table=parts.table, is_ours=parts.is_ours, because=because
+        )
+    return await unmount(
+        entry.mount_point,
+        walker=parts.walker,
+        table=parts.table,
+        is_ours=_is_of(live, parts),
+        busy_wait_s=parts.limits.busy_s if is_patient else 0.0,
+    )
+
+
+async def _why_not_asked(entry: MountEntry, process: ClientProcess | None, parts: Parts) -> Rung | None:
+    """Say why a mount must be detached without being asked to go; None where it can be asked."""
+    if process is not None and process.has_exited:
+        return Rung.DETACHED_DEAD
+    upon = parts.table.current.upon(entry)
+    if not upon:
+        return None
+    match await parts.walker.probe(entry.mount_point, deadline_s=parts.limits.probe_s):
+        case Liveness.DEAD:
+            return Rung.DETACHED_DEAD
+        case Liveness.HUNG:
+            return Rung.DETACHED_HUNG
+        case Liveness.ALIVE:
+            points = sorted({other.mount_point for other in upon})
+            raise BusyError(
+                f"cannot unmount {entry.mount_point!r}: other mounts lie on it ({', '.join(map(repr, points))})",
+                detail="\n".join(points),
+            )
+
+
+def _is_of(live: LiveMount, parts: Parts) -> Callable[[MountEntry], bool]:
+    return lambda entry: belongs_to(entry, live, boot_id=parts.boot_id)
+
+
+# --- the client ---------------------------------------------------------------------------------------------------
+
+
+async def _end_client(live: LiveMount, process: ClientProcess, rung: Rung, parts: Parts) -> None:
+    """
+    See the client end. Its mount is gone, so it mostly does by itself; only then may it be signalled.
+
+    Raises:
+        ProcessError: not even SIGKILL ended it (it sleeps in the kernel); its place must not be used again yet.
+    """
+    if not await process.wait(deadline_s=_patience_s(live, rung, parts)):
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            process.signal(number)
+            if await process.wait(deadline_s=parts.limits.signal_s):
+                break
+        else:
+            raise ProcessError(
+                f"cannot end the client of share {live.share_id!r}: pid {process.identity.pid} sleeps in the kernel",
+                code=ErrorCode.HUNG,
+            )
+    _log.debug("process.exited", share=live.share_id, pid=process.identity.pid, exit_code=process.exit_code)
+    process.close()
+
+
+def _patience_s(live: LiveMount, rung: Rung, parts: Parts) -> float:
+    """Say how long a client may take to end by itself: none where it never mounted or does not answer."""
+    match rung:
+        case Rung.ABSENT:
+            return parts.limits.exit_s if live.mount_id else 0.0
+        case Rung.NORMAL | Rung.WAITED:
+            return parts.limits.exit_s
+        case Rung.DETACHED_BUSY:
+            return parts.limits.linger_s
+        case Rung.DETACHED_DEAD | Rung.DETACHED_HUNG:
+            return 0.0
+
+
+async def _end_stragglers(live: LiveMount, parts: Parts) -> None:
+    """Kill what still writes to the client's output: a client that was never recorded, a helper it had started."""
+    if live.boot_id != parts.boot_id or not live.private_dir:
+        return
+    for pid in find_by_output(Path(live.private_dir) / places.OUTPUT_NAME):
+        identity = identify_process(pid, boot_id=parts.boot_id)
+        straggler = None if identity is None else attach_client(identity, boot_id=parts.boot_id)
+        if straggler is not None:
+            straggler.signal(signal.SIGKILL)
+            await straggler.wait(deadline_s=parts.limits.signal_s)
+            straggler.close()
+
+
+# --- what is left -------------------------------------------------------------------------------------------------
+
+
+async def _remove_directories(live: LiveMount, parts: Parts) -> tuple[str, ...]:
+    """
+    Remove what we made, innermost first, as far as it is empty.
+
+    Returns:
+        Those that stay. One that leads to another share's mount point becomes that share's to remove.
+    """
+    left = []
+    for directory in reversed(live.made_directories):
+        if not await _is_gone(directory, parts):
+            left.append(directory)
+    kept = []
+    for directory in reversed(left):
+        heir = next((other for other in parts.live.live() if _inherits(other, directory, live)), None)
+        if heir is None:
+            kept.append(directory)
+        elif directory not in heir.made_directories:
+            made = tuple(sorted((directory, *heir.made_directories), key=len))
+            parts.record(msgspec.structs.replace(heir, made_directories=made))
+    return tuple(kept)
+
+
+async def _is_gone(directory: str, parts: Parts) -> bool:
+    """Remove *directory*, if it is still there; one that is refused or below something sick stays: it is only empty."""
+    try:
+        if await parts.walker.remove_directory(directory):
+            return True
+        return (await parts.walker.inspect(directory, ())).kind is PathKind.MISSING
+    except MountError:
+        return False
+
+
+def _inherits(other: LiveMount, directory: str, live: LiveMount) -> bool:
+    return other.share_id != live.share_id and other.real_path.startswith(directory + "/")
+
+
+def _tell(live: LiveMount, unmounted: UnmountResult, pending: PendingUploads | None) -> None:
+    if unmounted.rung is Rung.ABSENT:
+        return
+    is_gentle = unmounted.rung in (Rung.NORMAL, Rung.WAITED) and pending is not None and pending.files == 0
+    (_log.info if is_gentle else _log.warning)(
+        "unmount.applied",
+        share=live.share_id,
+        mount_point=live.mount_point,
+        took_ms=round(unmounted.took_ms, 1),
+        step=unmounted.rung.name.lower(),
+        holders=describe_holders(unmounted.holders),
+        pending=None if pending is None else pending.files,
+    )

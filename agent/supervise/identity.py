@@ -1,0 +1,70 @@
+"""Which process is meant: pid, start time and boot together name one process for ever."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from agent.actual import ProcessIdentity
+
+_START_TICKS_FIELD = 22 - 3
+"""``starttime`` is field 22; the fields after the command's closing parenthesis begin with field 3."""
+
+
+def parse_stat(text: str) -> tuple[str, int]:
+    """
+    Read state and start time from the text of ``/proc/<pid>/stat``.
+
+    Args:
+        text: One line; the command in it may hold spaces and parentheses, so the last ``)`` ends it.
+
+    Returns:
+        The state letter, and clock ticks since boot.
+
+    Raises:
+        ValueError: the text is not of that form.
+
+    Source:
+        proc_pid_stat(5).
+    """
+    fields = text.rpartition(")")[2].split()
+    if len(fields) <= _START_TICKS_FIELD:
+        raise ValueError(f"cannot read process status {text!r}")
+    return fields[0], int(fields[_START_TICKS_FIELD])
+
+
+def read_boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:
+    """Read what tells this boot of the guest from every other."""
+    return path.read_text().strip()
+
+
+def identify_process(pid: int, *, boot_id: str) -> ProcessIdentity | None:
+    """
+    Name the process that has *pid* now.
+
+    Returns:
+        None where there is no such process, or only a zombie of it.
+    """
+    try:
+        state, start_ticks = parse_stat(Path(f"/proc/{pid}/stat").read_text(errors="replace"))
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if state in "ZX" else ProcessIdentity(pid=pid, start_ticks=start_ticks, boot_id=boot_id)
+
+
+def find_by_output(output: Path) -> tuple[int, ...]:
+    """
+    List the processes whose standard output is the file *output*; only links are read, nothing can block.
+
+    A client's output file is its own, so this also finds a client that was started just before its starter was killed,
+    and the helpers it left behind.
+    """
+    wanted = str(output)
+    return tuple(int(name) for name in os.listdir("/proc") if name.isdigit() and _output_of(name) == wanted)
+
+
+def _output_of(pid: str) -> str | None:
+    try:
+        return os.readlink(f"/proc/{pid}/fd/1").removesuffix(" (deleted)")
+    except OSError:
+        return None  # ended meanwhile, closed, or a kernel thread

@@ -1,0 +1,69 @@
+"""A small FUSE client whose behaviour is chosen by name: it serves one file, or fails in one of the ways clients do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+import sys
+
+CONTENT = b"hello\n"
+
+
+def main(mode: str, mount_point: str, source: str) -> int:
+    """Play *mode*; see the branches."""
+    match mode:
+        case "exit":
+            print(f"cannot log in with {os.environ.get('SLATE_SECRET', '')}", flush=True)
+            return 3
+        case "never":
+            return _wait()
+        case "refuse":
+            os.write(int(os.environ["SLATE_STATUS_FD"]), b"failed: no such volume")
+            return _wait()
+        case _:
+            return _serve(mode, mount_point, source)
+
+
+def _wait() -> int:
+    while True:
+        signal.pause()
+
+
+def _serve(mode: str, mount_point: str, source: str) -> int:
+    import mfusepy  # type: ignore[import-untyped]
+
+    class Slate(mfusepy.Operations):  # type: ignore[misc]
+        """One directory with one file."""
+
+        use_ns = True
+
+        def getattr(self, path: str, fh: int | None = None) -> dict[str, int]:
+            if path == "/":
+                return {"st_mode": stat.S_IFDIR | 0o755, "st_nlink": 2}
+            if path == "/hello":
+                return {"st_mode": stat.S_IFREG | 0o644, "st_nlink": 1, "st_size": len(CONTENT)}
+            if path == "/below":
+                return {"st_mode": stat.S_IFDIR | 0o755, "st_nlink": 2}
+            raise mfusepy.FuseOSError(errno.ENOENT)
+
+        def readdir(self, path: str, fh: int) -> list[str]:
+            if mode == "eio":
+                raise mfusepy.FuseOSError(errno.EIO)
+            return [".", "..", *(["hello", "below"] if path == "/" else [])]
+
+        def open(self, path: str, flags: int) -> int:
+            return 0
+
+        def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
+            return CONTENT[offset : offset + size]
+
+    mfusepy.FUSE(
+        Slate(), mount_point, foreground=True, nothreads=True, fsname=source, subtype="slate", allow_other=True
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
