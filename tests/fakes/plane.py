@@ -135,7 +135,7 @@ class FakePlane:
     async def create_class(self, name: str) -> None:
         self.rosters[name] = ()
 
-    async def add_members(self, name: str, vms: Sequence[str]) -> FanOut:
+    async def add_members(self, name: str, vms: Sequence[str], *, on_progress: OnProgress | None = None) -> FanOut:
         self.rosters[name] = tuple(dict.fromkeys((*await self.members(name), *map(VmId, vms))))
         return self._stored([], {VmId(vm): {} for vm in vms}, None)
 

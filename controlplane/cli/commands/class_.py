@@ -112,7 +112,7 @@ def add(name: str, vms: tuple[str, ...], file: str | None, wait: bool, timeout_s
     """
     members = _named_vm_ids(vms, file)
     run_fan_out(
-        lambda plane, yes, on_progress: plane.add_members(name, members),
+        lambda plane, yes, on_progress: plane.add_members(name, members, on_progress=on_progress),
         Manner(f"added to class {name}", output, wait, timeout_s),
     )
 
@@ -133,7 +133,7 @@ def remove(name: str, vms: tuple[str, ...], file: str | None, wait: bool, timeou
     """
     members = _named_vm_ids(vms, file)
     run_fan_out(
-        lambda plane, yes, on_progress: plane.remove_members(name, members),
+        lambda plane, yes, on_progress: plane.remove_members(name, members, on_progress=on_progress),
         Manner(f"removed from class {name}", output, wait, timeout_s),
     )
 
@@ -143,8 +143,11 @@ def remove(name: str, vms: tuple[str, ...], file: str | None, wait: bool, timeou
 @click.argument("vms", metavar="[VM]...", nargs=-1)
 @_from_file
 @wait_options
+@yes_option
 @output_option("table", "json")
-def set_members(name: str, vms: tuple[str, ...], file: str | None, wait: bool, timeout_s: float, output: str) -> None:
+def set_members(
+    name: str, vms: tuple[str, ...], file: str | None, wait: bool, timeout_s: float, assume_yes: bool, output: str
+) -> None:
     """
     Make CLASS consist of exactly these VMs.
 
@@ -155,17 +158,16 @@ def set_members(name: str, vms: tuple[str, ...], file: str | None, wait: bool, t
     """
     members = _named_vm_ids(vms, file)
     run_fan_out(
-        lambda plane, yes, on_progress: plane.set_members(name, members),
-        Manner(f"set class {name}", output, wait, timeout_s),
+        lambda plane, yes, on_progress: plane.set_members(name, members, assume_yes=yes, on_progress=on_progress),
+        Manner(f"set class {name}", output, wait, timeout_s, assume_yes),
     )
 
 
 @command.command("delete")
 @click.argument("name", metavar="CLASS")
 @click.option("--with-shares", is_flag=True, help="Also where shares are published to it.")
-@yes_option
 @output_option("table", "json")
-def delete(name: str, with_shares: bool, assume_yes: bool, output: str) -> None:
+def delete(name: str, with_shares: bool, output: str) -> None:
     """
     Delete CLASS.
 
@@ -174,8 +176,8 @@ def delete(name: str, with_shares: bool, assume_yes: bool, output: str) -> None:
       weft class delete algebra --with-shares
     """
     run_fan_out(
-        lambda plane, yes, on_progress: plane.delete_class(name, with_shares=with_shares),
-        Manner(f"deleted class {name}", output, assume_yes=assume_yes),
+        lambda plane, yes, on_progress: plane.delete_class(name, with_shares=with_shares, on_progress=on_progress),
+        Manner(f"deleted class {name}", output),
     )
 
 
