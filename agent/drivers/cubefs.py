@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any, ClassVar, Final
 
@@ -20,6 +22,8 @@ _CONFIG: Final = "client.json"
 _LOG_DIR: Final = "log"
 _START_DEADLINE_S: Final = 20.0
 """It mounts in 0.2 s, or says no at once, or retries for 75 s; what it retries was asked of the masters before."""
+_NOISE: Final = re.compile(r"\bkeyword\[|^maxprocs:")
+"""It begins with a line for each of its options."""
 
 _SIGNS: Final = (
     Sign("vol not exists", ErrorCode.NOT_FOUND, "CubeFS has no such volume", is_permanent=True),
@@ -95,7 +99,8 @@ class CubefsDriver(Driver):
         )
 
     def classify(self, context: MountContext, failure: Failure) -> MountError:
-        return classify(context.share, failure, "cfs-client", _SIGNS)
+        said = "\n".join(line for line in failure.output.splitlines() if not _NOISE.search(line))
+        return classify(context.share, replace(failure, output=said), "cfs-client", _SIGNS)
 
     async def find_version(self, programs: Mapping[str, Path]) -> str | None:
         return await find_version_text(programs.get("cfs-client"), "-v", pattern=r"(?i)version\W+v?(\d[\w.-]*)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any, ClassVar, Final
@@ -13,7 +14,7 @@ from agent.drivers.failures import classify
 from agent.drivers.programs import PATH, fusermount_links, require_program
 from agent.drivers.rclone_check import check_listing, check_version
 from agent.drivers.rclone_config import MAIN, build_config, find_source_paths
-from agent.drivers.rclone_control import call_control, raise_for_refresh, refresh_listings
+from agent.drivers.rclone_control import find_uploads, refresh_listings, set_keys
 from agent.drivers.rclone_failures import SIGNS
 from agent.drivers.rclone_options import build_flags, is_common_flag
 from agent.drivers.short_run import find_version_text
@@ -27,6 +28,9 @@ _CONFIG: Final = "rclone.conf"
 _SOCKET: Final = "rc.sock"
 _NETWORK: Final = {"contimeout": "5s", "timeout": "60s", "low-level-retries": "3"}
 """By default an unreachable server is noticed after four minutes; like this after 15 s, before the start's deadline."""
+_ZERO: Final = re.compile(r"0+(\.0*)?[a-zµ]*\Z")
+_SHORTEST_WRITE_BACK: Final = "100ms"
+"""Without any delay rclone (1.75.2) neither counts an upload as pending nor repeats one that failed."""
 _S3_KEYS: Final = frozenset({"access_key_id", "secret_access_key", "session_token"})
 """What a running S3 remote takes on."""
 
@@ -67,6 +71,8 @@ class RcloneDriver(Driver):
             "rc-no-auth": "true",  # the socket's directory is root's alone
         }
         flags = _defaults(share) | build_flags(share.id, block.options, self._allow_options) | fixed
+        if _ZERO.match(flags.get("vfs-write-back", "")):
+            flags["vfs-write-back"] = _SHORTEST_WRITE_BACK
         program = require_program(share, "rclone", context.programs, self.packages)
         return MountCommand(
             argv=(str(program), "mount", _remote(block), share.mount_point, *_spell(flags)),
@@ -130,10 +136,11 @@ class RcloneDriver(Driver):
         before, after = _block(old), _block(context.share)
         if _live_keys(before) == _live_keys(after):
             return
+        socket = context.private_dir / _SOCKET
         try:
-            await _set_keys(context, after, deadline_s=deadline_s / 2)
+            await set_keys(socket, _remote(after), _live_keys(after), deadline_s=deadline_s / 2)
         except MountError as exc:
-            await _set_keys(context, before, deadline_s=deadline_s / 2)
+            await set_keys(socket, _remote(before), _live_keys(before), deadline_s=deadline_s / 2)
             secrets = share_secrets(context.share) | share_secrets(old)
             raise MountError(
                 f"cannot use the new keys of share {context.share.id!r}",
@@ -145,22 +152,7 @@ class RcloneDriver(Driver):
         await refresh_listings(context.private_dir / _SOCKET, deadline_s=deadline_s)
 
     async def find_pending(self, context: MountContext, *, deadline_s: float) -> PendingUploads:
-        socket = context.private_dir / _SOCKET
-        stats = await call_control(socket, "vfs/stats", deadline_s=deadline_s / 2)
-        cache = stats.get("diskCache") or {}
-        files = int(cache.get("uploadsInProgress", 0)) + int(cache.get("uploadsQueued", 0))
-        if not files:
-            return PendingUploads(files=0, total_bytes=0)
-        queue = (await call_control(socket, "vfs/queue", deadline_s=deadline_s / 2)).get("queue") or ()
-        return PendingUploads(files=files, total_bytes=sum(int(item.get("size", 0)) for item in queue))
-
-
-async def _set_keys(context: MountContext, block: RcloneBlock, *, deadline_s: float) -> None:
-    """Give the running remote its keys and read its root with them."""
-    socket = context.private_dir / _SOCKET
-    parameters = {"command": "set", "fs": _remote(block), "opt": _live_keys(block)}
-    await call_control(socket, "backend/command", parameters, deadline_s=deadline_s / 2)
-    raise_for_refresh(await call_control(socket, "vfs/refresh", deadline_s=deadline_s / 2))
+        return await find_uploads(context.private_dir / _SOCKET, deadline_s=deadline_s)
 
 
 def _block(share: ShareMount) -> RcloneBlock:

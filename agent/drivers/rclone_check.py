@@ -16,6 +16,8 @@ from weft.wire.share import ShareMount, share_secrets
 
 MIN_VERSION: Final = (1, 69)
 """The first whose control socket lists pending uploads (``vfs/queue``)."""
+_LISTING_S: Final = 5.0
+"""A larger directory may take longer, and is there all the same."""
 _QUICK: Final = ("--contimeout=2s", "--timeout=3s", "--retries=1", "--low-level-retries=1", "--log-level=ERROR")
 
 
@@ -65,7 +67,7 @@ async def check_listing(
     try:
         os.write(memory, config)
         argv = (str(program), "lsf", remote, f"--config=/dev/fd/{memory}", *_QUICK, *flags)
-        finished = await run_program(argv, env=env, deadline_s=deadline_s, pass_fds=(memory,))
+        finished = await run_program(argv, env=env, deadline_s=min(deadline_s, _LISTING_S), pass_fds=(memory,))
     finally:
         os.close(memory)
     if finished is None or finished.exit_code == 0:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from agent.drivers.base import PendingUploads
+from agent.drivers.failures import find_sign
 from agent.drivers.http_call import HttpError, call
+from agent.drivers.rclone_failures import SIGNS
 from weft.errors import ErrorCode, HungError, MountError, ProcessError
+
+_RELEASE_S: Final = 0.05
+"""The kernel tells the client that a file was closed only after close() has returned, a few milliseconds later."""
 
 
 async def call_control(
@@ -51,6 +57,25 @@ async def call_control(
     return answer
 
 
+async def find_uploads(socket: Path, *, deadline_s: float) -> PendingUploads:
+    """
+    Ask what is not yet stored in the remote.
+
+    "Nothing" is asked for twice: a file that was closed this moment is not counted yet.
+
+    Raises:
+        MountError: as :func:`call_control`.
+    """
+    files = await _count_uploads(socket, deadline_s=deadline_s / 3)
+    if not files:
+        await asyncio.sleep(_RELEASE_S)
+        files = await _count_uploads(socket, deadline_s=deadline_s / 3)
+    if not files:
+        return PendingUploads(files=0, total_bytes=0)
+    queue = (await call_control(socket, "vfs/queue", deadline_s=deadline_s / 3)).get("queue") or ()
+    return PendingUploads(files=files, total_bytes=sum(int(item.get("size", 0)) for item in queue))
+
+
 async def refresh_listings(socket: Path, *, deadline_s: float) -> None:
     """
     Read all listings that rclone holds again, so that new content shows at once.
@@ -60,18 +85,35 @@ async def refresh_listings(socket: Path, *, deadline_s: float) -> None:
     Raises:
         MountError: the remote cannot be read; the old listings stay.
     """
-    answer = await call_control(socket, "vfs/refresh", {"recursive": "true"}, deadline_s=deadline_s)
-    raise_for_refresh(answer)
+    _raise_for_refresh(await call_control(socket, "vfs/refresh", {"recursive": "true"}, deadline_s=deadline_s))
 
 
-def raise_for_refresh(answer: Mapping[str, Any]) -> None:
+async def set_keys(socket: Path, remote: str, keys: Mapping[str, Any], *, deadline_s: float) -> None:
     """
-    Check the answer of ``vfs/refresh``: one verdict per directory, "OK" or the reason.
+    Give the running *remote* other keys and read its root with them.
 
     Raises:
-        MountError: a directory could not be read.
+        MountError: they do not work; the remote has them nevertheless.
     """
+    parameters = {"command": "set", "fs": remote, "opt": dict(keys)}
+    await call_control(socket, "backend/command", parameters, deadline_s=deadline_s / 2)
+    _raise_for_refresh(await call_control(socket, "vfs/refresh", deadline_s=deadline_s / 2))
+
+
+async def _count_uploads(socket: Path, *, deadline_s: float) -> int:
+    cache = (await call_control(socket, "vfs/stats", deadline_s=deadline_s)).get("diskCache") or {}
+    return int(cache.get("uploadsInProgress", 0)) + int(cache.get("uploadsQueued", 0))
+
+
+def _raise_for_refresh(answer: Mapping[str, Any]) -> None:
+    """``vfs/refresh`` answers with one verdict per directory, "OK" or the reason."""
     verdicts = answer.get("result")
     reasons = [str(text) for text in verdicts.values() if text != "OK"] if isinstance(verdicts, dict) else []
-    if reasons:
-        raise MountError("cannot read the remote", code=ErrorCode.UNREACHABLE, detail="\n".join(reasons))
+    if not reasons:
+        return
+    sign = find_sign("\n".join(reasons), SIGNS)
+    raise MountError(
+        "cannot read the remote" + (f": {sign.why}" if sign else ""),
+        code=sign.code if sign else ErrorCode.UNREACHABLE,
+        detail="\n".join(reasons),
+    )

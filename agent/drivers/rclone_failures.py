@@ -46,6 +46,7 @@ SIGNS: Final = (
     ),
     Sign(
         "connection refused|no such host|no route to host|network is unreachable|i/o timeout|handshake timeout|"
+        "timeout awaiting|Client.Timeout|"
         "deadline exceeded|connection reset|connection timed out|502 Bad Gateway|503 Service|504 Gateway|"
         "StatusCode: 50[234]|server misbehaving|unexpected EOF",
         ErrorCode.UNREACHABLE,

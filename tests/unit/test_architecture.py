@@ -11,11 +11,21 @@ IMPURE = frozenset({"asyncio", "nats", "os", "random", "socket", "structlog", "s
 PURE = [
     *sorted((ROOT / "weft" / "wire").glob("*.py")),
     ROOT / "weft" / "errors.py",
+    ROOT / "weft" / "obscure.py",
     *(
         ROOT / name
         for name in (
             "agent/desired.py",
             "agent/actual.py",
+            "agent/drivers/base.py",
+            "agent/drivers/cubefs.py",
+            "agent/drivers/cubefs_config.py",
+            "agent/drivers/failures.py",
+            "agent/drivers/programs.py",
+            "agent/drivers/rclone.py",
+            "agent/drivers/rclone_config.py",
+            "agent/drivers/rclone_failures.py",
+            "agent/drivers/rclone_options.py",
             "agent/mounts/mountinfo.py",
             "agent/reconcile/plan.py",
             "agent/reconcile/backoff.py",

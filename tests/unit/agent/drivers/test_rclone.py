@@ -95,6 +95,13 @@ def test_options_become_one_argument_each(options: dict[str, Any], flag: str, va
     assert [word for word in command.argv if word.startswith(f"--{flag}=")] == [f"--{flag}={value}"]
 
 
+@pytest.mark.parametrize("delay", ["0", "0s", "0ms", "0.0s", 0])
+def test_uploads_always_have_a_moment_in_the_queue(delay: object) -> None:
+    """Without a delay rclone would not count them as pending, nor repeat one that failed."""
+    assert flags_of(rclone_share({"options": {"vfs-write-back": delay}}))["vfs-write-back"] == "100ms"
+    assert flags_of(rclone_share({"options": {"vfs-write-back": "05s"}}))["vfs-write-back"] == "05s"
+
+
 @pytest.mark.parametrize(
     "name",
     (
@@ -335,6 +342,7 @@ def test_an_rclone_that_is_too_old_is_named() -> None:
         pytest.param("ERROR : error listing: directory not found", "not_found", True, id="directory"),
         pytest.param("ssh: unable to authenticate, attempted methods", "auth", True, id="SFTP password"),
         pytest.param("couldn't connect SSH: dial tcp 10.0.0.1:22: i/o timeout", "unreachable", False, id="SFTP host"),
+        pytest.param("net/http: timeout awaiting response headers", "unreachable", False, id="silent server"),
         pytest.param("Propfind: 401 Unauthorized", "auth", True, id="WebDAV password"),
         pytest.param("dial tcp: lookup x on 1.1.1.1:53: no such host", "unreachable", False, id="name"),
         pytest.param('exec: "fusermount3": executable file not found in $PATH', "fuse_missing", False, id="fuse"),
