@@ -11,7 +11,7 @@ import sys
 from collections import deque
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
@@ -32,6 +32,9 @@ class Broker:
         config: More configuration text, such as ``authorization { … }`` or ``tls { … }``.
     """
 
+    host: ClassVar[str] = "127.0.0.1"
+    """The address it listens on."""
+
     def __init__(self, directory: Path, *, jetstream: bool = True, config: str = "") -> None:
         self.directory = directory
         self.jetstream = jetstream
@@ -46,7 +49,7 @@ class Broker:
     @property
     def url(self) -> str:
         """Return where clients connect."""
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self.host}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -153,7 +156,7 @@ class Broker:
             self._grown.notify_all()
 
     async def _greeted(self) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection(self.host, self.port)
         try:
             greeting = await reader.readline()
             assert greeting.startswith(b"INFO "), greeting
@@ -164,7 +167,7 @@ class Broker:
     def _write_config(self) -> Path:
         store = f'jetstream {{ store_dir: "{self.directory / "store"}" }}' if self.jetstream else ""
         path = self.directory / "nats.conf"
-        path.write_text(f"server_name: test\nlisten: 127.0.0.1:{self.port}\n{store}\n{self.config}\n")
+        path.write_text(f"server_name: test\nlisten: {self.host}:{self.port}\n{store}\n{self.config}\n")
         return path
 
 
