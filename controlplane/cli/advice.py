@@ -37,7 +37,8 @@ class Advice:
 def advise(error: WeftError) -> Advice:
     """Say what *error* means to an operator, and what to do next."""
     sentences = error.problems if isinstance(error, ConfigError) else (str(error),)
-    return Advice(tuple(sentences), _next_step(error))
+    step = _next_step(error)
+    return Advice(tuple(sentences), "" if any(step in sentence for sentence in sentences) else step)
 
 
 def _next_step(error: WeftError) -> str:

@@ -22,7 +22,7 @@ from controlplane.cli.outcome import (
 )
 from controlplane.cli.output import format_json
 from controlplane.cli.progress import shown_progress
-from controlplane.cli.session import say, with_plane
+from controlplane.cli.session import fast_loop, say, with_plane
 from controlplane.results import FanOut, OnProgress, Outcome
 from weft.errors import ConfirmationNeededError
 
@@ -65,7 +65,7 @@ def run_fan_out(work: Work, manner: Manner) -> None:
             return fan_out, None
         return fan_out, await waited(plane, fan_out, timeout_s=manner.timeout_s)
 
-    fan_out, outcome = with_plane(done)
+    fan_out, outcome = with_plane(done, loop_factory=fast_loop)
     _report(fan_out, outcome, manner)
     if not fan_out.is_complete:
         leave(FAILED)

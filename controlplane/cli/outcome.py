@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from controlplane.cli.output import GAP, counted
+from controlplane.cli.output import GAP, NOTHING, counted
 from controlplane.results import FanOut, Outcome, VmProblem
 
 
@@ -70,7 +70,7 @@ def _problem_cells(problem: VmProblem, now: datetime) -> tuple[str, ...]:
     message = problem.message
     if problem.retry_at is not None:
         message += f"; next try {_when(problem.retry_at, now)}"
-    return (problem.vm, problem.share_id or "-", problem.state or "-", problem.code or "-", message)
+    return (problem.vm, problem.share_id or NOTHING, problem.state or NOTHING, problem.code or NOTHING, message)
 
 
 def _when(instant: datetime, now: datetime) -> str:
@@ -79,13 +79,11 @@ def _when(instant: datetime, now: datetime) -> str:
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    if not rows:
-        return []
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
-    return [
-        GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in ([" ".join(str(cell).split()) for cell in line] for line in rows)
-    ]
+    """Align cells in columns; a column that says nothing in any row is left out."""
+    lines = [[" ".join(str(cell).split()) for cell in row] for row in rows]
+    shown = [n for n in range(len(rows[0]) if rows else 0) if any(line[n] not in ("", NOTHING) for line in lines)]
+    widths = [max(len(line[n]) for line in lines) for n in shown]
+    return [GAP.join(line[n].ljust(width) for n, width in zip(shown, widths, strict=True)).rstrip() for line in lines]
 
 
 def fan_out_record(fan_out: FanOut) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def is_failed(view: VmView) -> bool:
 def vm_state(view: VmView) -> str:
     """Say in one word how a VM is."""
     if view.status is None:
-        return "never reported"
+        return "silent"
     if view.is_stale:
         return "stale"
     if is_failed(view):

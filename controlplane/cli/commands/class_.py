@@ -9,6 +9,7 @@ import click
 from controlplane.cli.command import group
 from controlplane.cli.fanout import Manner, run_fan_out
 from controlplane.cli.options import output_option, wait_options, yes_option
+from controlplane.cli.output import counted
 from controlplane.cli.rosterfile import parse_vm_ids
 from controlplane.cli.session import say, with_plane
 from controlplane.cli.textfile import read_text
@@ -93,7 +94,7 @@ def create(name: str, vms: tuple[str, ...], file: str | None) -> None:
             await plane.add_members(name, members)
 
     with_plane(work)
-    say(f"created class {name} with {len(members)} VMs")
+    say(f"created class {name} with {counted(len(members), 'VM')}")
 
 
 @command.command("add")

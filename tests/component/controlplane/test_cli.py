@@ -330,7 +330,7 @@ def test_status_counts_groups_and_lists(weft: Weft, plane: FakePlane) -> None:
     assert ["algebra", "docs", "2", "1", "1", "0", "0"] in table
     assert ["1", "VM", "docs", "auth:", "cannot", "log", "in", "to", "x", "vm-2"] in table
     assert ["vm-1", "ok", "1/1", "3s", "-"] in table
-    assert ["vm-3", "never", "reported", "0/0", "-", "has", "never", "reported"] in table
+    assert ["vm-3", "silent", "0/0", "-", "has", "never", "reported"] in table
 
 
 def test_status_as_json_is_the_guests_records(weft: Weft, plane: FakePlane) -> None:
