@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from weft.errors import CommandNotFoundError, MountError
+from weft.errors import CommandNotFoundError, ErrorCode, MountError
 from weft.wire.blocks import Block
 from weft.wire.share import ShareMount
 
@@ -141,7 +141,8 @@ class Driver(abc.ABC):
             if name not in programs:
                 package = self.packages.get(name)
                 hint = f" (install {package})" if package else ""
-                raise CommandNotFoundError(f"cannot mount with {self.name}: {name} is not installed{hint}")
+                code = ErrorCode.FUSE_MISSING if name.startswith("fusermount") else ErrorCode.HELPER_MISSING
+                raise CommandNotFoundError(f"cannot mount with {self.name}: {name} is not installed{hint}", code=code)
 
     def source_paths(self, share: ShareMount) -> tuple[str, ...]:
         """

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from agent.drivers.base import Driver, Failure, MountCommand, MountContext, PrivateFile
 from agent.drivers.cubefs_config import build_config
 from agent.drivers.cubefs_master import check_access
 from agent.drivers.failures import Sign, classify
-from agent.drivers.programs import PATH, fusermount_links, require_program
-from agent.drivers.short_run import find_version_text
+from agent.drivers.programs import build_environment, build_links
+from agent.drivers.short_run import VersionOnce
 from weft.errors import ErrorCode, MountError
 from weft.wire.blocks import Block, CubefsBlock
 from weft.wire.share import ShareMount
@@ -22,6 +22,10 @@ _CONFIG: Final = "client.json"
 _LOG_DIR: Final = "log"
 _START_DEADLINE_S: Final = 20.0
 """It mounts in 0.2 s, or says no at once, or retries for 75 s; what it retries was asked of the masters before."""
+_OUTCOME: Final = b"daemonize.outcomeMsg"
+_SUCCESS: Final = b"\x01\x01\x00"
+_TEXT: Final = re.compile(rb"[\x20-\x7e\t\n]{4,}")
+
 _NOISE: Final = re.compile(r"\bkeyword\[|^maxprocs:")
 """It begins with a line for each of its options."""
 
@@ -62,12 +66,18 @@ class CubefsDriver(Driver):
     name = "cubefs"
     block: ClassVar[type[Block]] = CubefsBlock
     programs = ("cfs-client", "fusermount3", "mount")
-    packages: ClassVar[Mapping[str, str]] = {"fusermount3": "fuse3", "mount": "mount"}
+    packages: ClassVar[Mapping[str, str]] = {
+        "cfs-client": "the client of your CubeFS release",
+        "fusermount3": "fuse3",
+        "mount": "mount",
+    }
 
     def __init__(self, *, allow_options: frozenset[str] = frozenset()) -> None:
         self._allow_options = allow_options
+        self._version = VersionOnce("-v", pattern=r"(?i)version\W+v?(\d[\w.-]*)")
 
     def build(self, context: MountContext) -> MountCommand:
+        self.require_programs(context.programs)
         share, block = context.share, _block(context.share)
         for field in ("uid", "gid", "umask"):
             if getattr(share, field) is not None:
@@ -75,7 +85,6 @@ class CubefsDriver(Driver):
                     f"cannot mount share {share.id!r}: cubefs shows the volume's own owners and cannot change {field}",
                     code=ErrorCode.BAD_SPEC,
                 )
-        client = require_program(share, "cfs-client", context.programs, self.packages)
         config = build_config(
             share,
             block,
@@ -83,16 +92,14 @@ class CubefsDriver(Driver):
             log_dir=context.private_dir / _LOG_DIR,
             allowed=self._allow_options,
         )
-        links = fusermount_links(share, context.programs, "fusermount")
-        links["bin/mount"] = str(require_program(share, "mount", context.programs, self.packages))
         return MountCommand(
-            argv=(str(client), "-f", "-c", str(context.private_dir / _CONFIG)),
+            argv=(str(context.programs["cfs-client"]), "-f", "-c", str(context.private_dir / _CONFIG)),
             fs_types=frozenset({"fuse.cubefs"}),
             source=context.source,
-            env=_environment(context.private_dir),
+            env=build_environment(context.private_dir),
             files=(PrivateFile(_CONFIG, config),),
             directories=("bin", _LOG_DIR),
-            links=links,
+            links=build_links(context.programs, {"fusermount": "fusermount3", "mount": "mount"}),
             status_fd_variable="DAEMONIZE_STATUS_FD",
             log_files=(f"{_LOG_DIR}/client/client/output.log",),
             deadline_s=_START_DEADLINE_S,
@@ -102,8 +109,15 @@ class CubefsDriver(Driver):
         said = "\n".join(line for line in failure.output.splitlines() if not _NOISE.search(line))
         return classify(context.share, replace(failure, output=said), "cfs-client", _SIGNS)
 
+    def find_start_failure(self, message: bytes) -> str | None:
+        """Read the gob that the client leaves: after the name of the type comes the value, with the reason in it."""
+        _, name, value = message.rpartition(_OUTCOME)
+        if not name or value.endswith(_SUCCESS) or not value.endswith(b"\0"):
+            return None
+        return max(_TEXT.findall(value), key=len, default=b"").decode() or None
+
     async def find_version(self, programs: Mapping[str, Path]) -> str | None:
-        return await find_version_text(programs.get("cfs-client"), "-v", pattern=r"(?i)version\W+v?(\d[\w.-]*)")
+        return await self._version.find(programs.get("cfs-client"))
 
     async def check(self, context: MountContext, *, deadline_s: float) -> None:
         self.build(context)
@@ -114,8 +128,3 @@ def _block(share: ShareMount) -> CubefsBlock:
     block: Any = share.block
     assert isinstance(block, CubefsBlock), "the engine chose the driver by the share's backend"
     return block
-
-
-def _environment(private_dir: PurePath) -> dict[str, str]:
-    """The client looks up ``fusermount`` and ``mount`` by name, and prints its environment when it fails."""
-    return {"PATH": f"{private_dir}/bin:{PATH}", "HOME": str(private_dir)}

@@ -1,41 +1,31 @@
-"""The programs that a driver's client needs: named when missing, found through a PATH of our own."""
+"""Where the clients that drivers start find their helpers: a PATH of our own, with links in front."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
-from weft.errors import CommandNotFoundError, ErrorCode, MountError
-from weft.wire.share import ShareMount
-
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_LINKS: Final = "bin"
 
 
-def require_program(share: ShareMount, name: str, programs: Mapping[str, Path], packages: Mapping[str, str]) -> Path:
+def build_links(programs: Mapping[str, Path], names: Mapping[str, str]) -> dict[str, str]:
     """
-    Return the path of the program *name*.
+    Return the links for a MountCommand that give a client its helpers by the names it knows.
 
-    Raises:
-        CommandNotFoundError: this guest does not have it.
+    Args:
+        programs: What the guest has.
+        names: What the client asks for → what the guest calls it.
     """
-    if name in programs:
-        return programs[name]
-    hint = f" (install the package {packages[name]})" if name in packages else ""
-    raise CommandNotFoundError(f"cannot mount share {share.id!r}: {name} is not installed{hint}")
+    return {f"{_LINKS}/{wanted}": str(programs[name]) for wanted, name in names.items()}
 
 
-def fusermount_links(share: ShareMount, programs: Mapping[str, Path], name: str) -> dict[str, str]:
+def build_environment(private_dir: PurePath) -> dict[str, str]:
     """
-    Return the links that give a client its FUSE helper under *name*, whichever generation the guest has.
+    Return the whole environment of a client.
 
-    Raises:
-        MountError: it has none.
+    What the agent has in its own must not go further: some clients print theirs when they fail, take flags from it,
+    or speak to systemd through NOTIFY_SOCKET.
     """
-    for candidate in ("fusermount3", "fusermount"):
-        if candidate in programs:
-            return {f"bin/{name}": str(programs[candidate])}
-    raise MountError(
-        f"cannot mount share {share.id!r}: fusermount3 is not installed (install the package fuse3)",
-        code=ErrorCode.FUSE_MISSING,
-    )
+    return {"PATH": f"{private_dir}/{_LINKS}:{PATH}", "HOME": str(private_dir)}

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import msgspec
 
 from agent.drivers.base import Driver, Failure, MountCommand, MountContext, PendingUploads, PrivateFile
 from agent.drivers.failures import classify
-from agent.drivers.programs import PATH, fusermount_links, require_program
+from agent.drivers.programs import PATH, build_environment, build_links
 from agent.drivers.rclone_check import check_listing, check_version
 from agent.drivers.rclone_config import MAIN, build_config, find_source_paths
 from agent.drivers.rclone_control import find_uploads, refresh_listings, set_keys
 from agent.drivers.rclone_failures import SIGNS
 from agent.drivers.rclone_options import build_flags, is_common_flag
-from agent.drivers.short_run import find_version_text
+from agent.drivers.short_run import VersionOnce
 from weft.errors import MountError
 from weft.wire.blocks import Block, RcloneBlock
 from weft.wire.digest import mount_digest
@@ -51,9 +51,10 @@ class RcloneDriver(Driver):
 
     def __init__(self, *, allow_options: frozenset[str] = frozenset()) -> None:
         self._allow_options = allow_options
-        self._versions: dict[tuple[Path, int], str | None] = {}
+        self._version = VersionOnce("version", pattern=r"^rclone v(\S+)")
 
     def build(self, context: MountContext) -> MountCommand:
+        self.require_programs(context.programs)
         share, block = context.share, _block(context.share)
         config = build_config(share, block, self._allow_options)
         private = context.private_dir
@@ -73,15 +74,14 @@ class RcloneDriver(Driver):
         flags = _defaults(share) | build_flags(share.id, block.options, self._allow_options) | fixed
         if _ZERO.match(flags.get("vfs-write-back", "")):
             flags["vfs-write-back"] = _SHORTEST_WRITE_BACK
-        program = require_program(share, "rclone", context.programs, self.packages)
         return MountCommand(
-            argv=(str(program), "mount", _remote(block), share.mount_point, *_spell(flags)),
+            argv=(str(context.programs["rclone"]), "mount", _remote(block), share.mount_point, *_spell(flags)),
             fs_types=frozenset({"fuse.rclone"}),
             source=context.source,
-            env=_environment(private),
+            env=build_environment(private),
             files=(PrivateFile(_CONFIG, config.content),),
             directories=("bin", str(context.cache_dir)),
-            links=fusermount_links(share, context.programs, "fusermount3"),
+            links=build_links(context.programs, {"fusermount3": "fusermount3"}),
             secrets=config.obscured,
         )
 
@@ -92,16 +92,7 @@ class RcloneDriver(Driver):
         return find_source_paths(share, _block(share))
 
     async def find_version(self, programs: Mapping[str, Path]) -> str | None:
-        program = programs.get("rclone")
-        if program is None:
-            return None
-        try:
-            key = (program, program.stat().st_mtime_ns)
-        except OSError:
-            return None
-        if self._versions.get(key) is None:
-            self._versions[key] = await find_version_text(program, "version", pattern=r"^rclone v(\S+)")
-        return self._versions[key]
+        return await self._version.find(programs.get("rclone"))
 
     async def check(self, context: MountContext, *, deadline_s: float) -> None:
         share, block = context.share, _block(context.share)
@@ -199,8 +190,3 @@ def _default_umask(share: ShareMount) -> str:
 def _spell(flags: Mapping[str, str]) -> tuple[str, ...]:
     """One argument per flag, so that no value can be taken for a flag."""
     return tuple(f"--{name}={value}" for name, value in flags.items())
-
-
-def _environment(private_dir: PurePath) -> dict[str, str]:
-    """Minimal: rclone would take further flags from RCLONE_*, and speak to systemd through NOTIFY_SOCKET."""
-    return {"PATH": f"{private_dir}/bin:{PATH}", "HOME": str(private_dir)}

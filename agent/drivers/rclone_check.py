@@ -16,7 +16,7 @@ from weft.wire.share import ShareMount, share_secrets
 
 MIN_VERSION: Final = (1, 69)
 """The first whose control socket lists pending uploads (``vfs/queue``)."""
-_LISTING_S: Final = 5.0
+_LISTING_S: Final = 3.5
 """A larger directory may take longer, and is there all the same."""
 _QUICK: Final = ("--contimeout=2s", "--timeout=3s", "--retries=1", "--low-level-retries=1", "--log-level=ERROR")
 

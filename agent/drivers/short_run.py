@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Final
 
 from agent.drivers.programs import PATH
 
-_VERSION_DEADLINE_S: Final = 5.0
+_VERSION_DEADLINE_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,38 @@ def _kill(process: Process) -> None:
             process.kill()
 
 
-async def find_version_text(program: Path | None, argument: str, *, pattern: str) -> str | None:
-    """Ask *program* for its version; None where it is missing, silent or says something else."""
-    if program is None:
-        return None
-    try:
-        finished = await run_program((str(program), argument), env={"PATH": PATH}, deadline_s=_VERSION_DEADLINE_S)
-    except OSError:
-        return None
-    found = re.search(pattern, finished.output) if finished is not None else None
-    return found.group(1) if found else None
+class VersionOnce:
+    """
+    Asks a program for its version, once for all who want to know, and again when the file was replaced.
+
+    Args:
+        argument: What makes it print its version.
+        pattern: Finds the version as its first group.
+    """
+
+    def __init__(self, argument: str, *, pattern: str) -> None:
+        self._argument = argument
+        self._pattern = pattern
+        self._known: dict[tuple[Path, int], str] = {}
+        self._asking = asyncio.Lock()
+
+    async def find(self, program: Path | None) -> str | None:
+        """Return the version; None where the program is missing, silent or says something else."""
+        if program is None:
+            return None
+        try:
+            key = (program, os.stat(program).st_mtime_ns)
+            async with self._asking:
+                if key not in self._known:
+                    version = await self._ask(program)
+                    if version is None:
+                        return None
+                    self._known[key] = version
+                return self._known[key]
+        except OSError:
+            return None
+
+    async def _ask(self, program: Path) -> str | None:
+        finished = await run_program((str(program), self._argument), env={"PATH": PATH}, deadline_s=_VERSION_DEADLINE_S)
+        found = re.search(self._pattern, finished.output) if finished is not None else None
+        return found.group(1) if found else None
