@@ -186,6 +186,8 @@ class EngineRig:
     Attributes:
         directory: Of the test; short, since a socket's path must fit.
         root: The allowed root below it.
+        more_drivers: Drivers beside the test's own and bind, for engines made from now on.
+        more_programs: Programs beside what those need.
         changes: What ``on_change`` was told, in order.
     """
 
@@ -195,6 +197,8 @@ class EngineRig:
     driver: SlateDriver = field(default_factory=SlateDriver)
     live: MemoryLive = field(default_factory=MemoryLive)
     limits: Limits = FAST
+    more_drivers: dict[str, Driver] = field(default_factory=dict)
+    more_programs: dict[str, Path] = field(default_factory=dict)
     changes: list[tuple[ShareId, MountError | None]] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -217,8 +221,8 @@ class EngineRig:
     async def engine(self) -> AsyncIterator[MountEngine]:
         """Make an engine, as an agent that starts would; leaving throws it away, mounts and clients stay."""
         engine = MountEngine(
-            drivers={"slate": self.driver, "bind": BindDriver()},
-            programs={"python": Path(sys.executable), "mount": Path("/usr/bin/mount")},
+            drivers={"slate": self.driver, "bind": BindDriver()} | self.more_drivers,
+            programs={"python": Path(sys.executable), "mount": Path("/usr/bin/mount")} | self.more_programs,
             walker=self.walker,
             table=self.table,
             policy=Policy(roots=(str(self.root), str(self.sources)), source_roots=(str(self.sources),)),
