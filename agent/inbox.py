@@ -39,6 +39,11 @@ class Inbox:
         self.revision_seen = desired.revision
         self.problem: ShareError | None = None
 
+    def hold(self, desired: Desired) -> None:
+        """Hold *desired*, which came from elsewhere: the ledger, or the boot file."""
+        self.desired = desired
+        self.revision_seen = max(self.revision_seen, desired.revision)
+
     @property
     def problem_text(self) -> str | None:
         """Why the newest message is not obeyed, None if it is."""

@@ -148,9 +148,11 @@ def suffer(phase: Phase, ailment: Fault | None, *, now_s: float, jitter: float) 
 
     The first repair of a lost mount is immediate; quick repetitions are slowed down.
     """
+    if ailment is None:
+        return replace(phase, ailment=None)
     if phase.is_dead:
         return phase
-    if ailment is None or ailment.code is ErrorCode.HUNG:
+    if ailment.code is ErrorCode.HUNG:
         return replace(phase, ailment=ailment)
     was_stable = phase.mounted_s is None or now_s - phase.mounted_s >= STABLE_S
     losses = 0 if was_stable else phase.losses + 1

@@ -37,6 +37,10 @@ class Progress:
     is_settled: bool
 
 
+NOTHING_YET = Progress({}, {}, is_settled=False)
+"""Before the first plan nothing is known, not even that nothing is mounted."""
+
+
 class Reconciler:
     """
     Make the actual state follow the desired one.
@@ -73,7 +77,7 @@ class Reconciler:
         self._clock = clock if clock is not None else LoopClock()
         self._jitter = jitter
         self._phases: dict[ShareId, Phase] = {}
-        self._progress = Progress({}, {}, is_settled=False)
+        self._progress = NOTHING_YET
         self._group: asyncio.TaskGroup | None = None
         self._is_awake = False
         self._alarm: Alarm | None = None

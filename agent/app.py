@@ -1,0 +1,251 @@
+"""The agent: every part made and wired here, and run until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+
+import structlog
+
+import weft
+from agent.boot_file import load_boot_file
+from agent.config import AgentConfig
+from agent.control import ControlServer
+from agent.credentials import CredentialResolver
+from agent.desired import Accepted, Desired, accept_boot
+from agent.drivers.registry import load_drivers
+from agent.feed import Arrived, Feed
+from agent.identity import Identity
+from agent.inbox import Inbox
+from agent.ledger import Held, Ledger
+from agent.mounts.engine import MountEngine
+from agent.mounts.policy import Policy
+from agent.mounts.table import MountTableWatcher
+from agent.mounts.walker import Walker
+from agent.notify import Notifier
+from agent.operations import Operations
+from agent.programs import Programs
+from agent.reconcile.live import LiveShare
+from agent.reconcile.reconciler import NOTHING_YET, Progress, Reconciler
+from agent.report import Facts, build_report
+from agent.reporter import Reporter
+from agent.run_dir import RunDirLock
+from weft.errors import ErrorCode, MountError
+from weft.link import Link, LinkOptions
+from weft.wire.ids import ShareId
+from weft.wire.status import AgentInfo, ShareError, ShareState, VmStatus
+
+log = structlog.get_logger("weft.agent")
+
+
+class Agent:
+    """
+    One guest's agent.
+
+    Args:
+        config: What it was told.
+        identity: Who the guest is.
+        environ: The process's environment: service manager and credentials.
+
+    Raises:
+        ConfigError: A driver cannot be loaded, or a setting of the link makes no sense.
+    """
+
+    def __init__(self, config: AgentConfig, identity: Identity, *, environ: Mapping[str, str]) -> None:
+        self._config = config
+        self._identity = identity
+        self._started_at = datetime.now(UTC)
+        self._backends: dict[str, str | None] = {}
+        self._notifier = Notifier(environ)
+        self._lock = RunDirLock(config.run_dir)
+        self._ledger = Ledger(config.state_dir, identity.vm)
+        self._committing = asyncio.Lock()
+        self._walker = Walker()
+        self._table = MountTableWatcher()
+        drivers = load_drivers()
+        self._engine = MountEngine(
+            drivers=drivers,
+            programs=Programs(name for driver in drivers.values() for name in driver.programs),
+            walker=self._walker,
+            table=self._table,
+            policy=Policy(roots=config.allow, source_roots=config.allow_source),
+            live=self._ledger,
+            resolve=CredentialResolver(environ=environ).resolve,
+            run_dir=config.run_dir,
+            state_dir=config.state_dir,
+            boot_id=identity.boot_id,
+            on_change=self._note_loss,
+        )
+        self._inbox = Inbox(Desired(identity.vm))
+        self._reconciler = Reconciler(
+            self._inbox.desired,
+            observe=self._observe,
+            apply=self._engine.apply,
+            check=self._engine.check,
+            on_progress=self._note_progress,
+        )
+        self._link = Link(
+            LinkOptions(
+                servers=config.nats,
+                name=f"weft-agent {identity.vm}",
+                creds=config.creds,
+                tls_ca=config.tls_ca,
+                tls_cert=config.tls_cert,
+                tls_key=config.tls_key,
+                inbox_prefix=f"_INBOX_{identity.vm}",
+            )
+        )
+        self._feed = Feed(
+            self._link,
+            identity.vm,
+            self._take,
+            may_create_stream=config.create_stream,
+            read_interval_s=config.read_interval_s,
+        )
+        self._reporter = Reporter(self._link, identity.vm, self._report, heartbeat_s=config.heartbeat_s)
+
+    async def run(self) -> None:
+        """
+        Work until cancelled; mounts and their clients stay as they are then.
+
+        Raises:
+            ConfigError: Another agent uses the run directory.
+            LedgerTooNewError: A newer agent wrote the ledger.
+        """
+        self._lock.take()
+        async with AsyncExitStack() as stack:
+            stack.callback(self._lock.release)
+            self._load()
+            await self._walker.start()
+            stack.push_async_callback(self._walker.close)
+            self._table.start()
+            stack.callback(self._table.close)
+            await self._engine.start()
+            stack.push_async_callback(self._engine.close)
+            control = ControlServer(self._config.run_dir, self._operations().answer)
+            await control.start()
+            stack.push_async_callback(control.close)
+            self._link.start()
+            stack.push_async_callback(self._link.close)
+            stack.callback(self._notifier.stopping)
+            await self._work()
+
+    async def _work(self) -> None:
+        log.info(
+            "agent.started",
+            vm=self._identity.vm,
+            vm_from=self._identity.taken_from,
+            version=weft.__version__,
+            revision=self._inbox.desired.revision,
+            pid=os.getpid(),
+        )
+        self._notifier.ready()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._notifier.feed_watchdog(), name="weft-watchdog")
+            group.create_task(self._feed.run(), name="weft-feed")
+            group.create_task(self._find_versions(), name="weft-versions")
+            await self._adopt()
+            group.create_task(self._reconciler.run(), name="weft-reconciler")
+            await self._reconciler.wait_for(lambda progress: progress is not NOTHING_YET)
+            group.create_task(self._reporter.run(), name="weft-reporter")
+
+    # --- what is held ---------------------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        """Take up what the ledger and the boot file have."""
+        held = self._ledger.load()
+        desired = held.desired
+        boot = load_boot_file(self._config.share_mounts) if self._config.share_mounts else None
+        if boot is not None:
+            verdict = accept_boot(desired, boot.shares, is_complete=boot.is_complete)
+            if isinstance(verdict, Accepted):
+                desired = verdict.desired
+                self._ledger.commit(Held(desired, held.held))
+        self._inbox.hold(desired)
+        self._reconciler.want(desired)
+        self._reconciler.hold(held.held)
+
+    async def _take(self, arrived: Arrived) -> None:
+        async with self._committing:
+            problem = self._inbox.problem
+            new_state = self._inbox.take(arrived, now_ms=time.time_ns() // 1_000_000)
+            if new_state is not None:
+                await asyncio.to_thread(self._ledger.commit, Held(new_state.desired, self._reconciler.held))
+                self._reconciler.want(new_state.desired)
+        if new_state is not None or self._inbox.problem != problem:
+            self._reporter.note_change()
+
+    async def _keep_held(self, held: frozenset[ShareId]) -> None:
+        async with self._committing:
+            await asyncio.to_thread(self._ledger.commit, Held(self._inbox.desired, held))
+
+    # --- what is there --------------------------------------------------------------------------------------------
+
+    async def _adopt(self) -> None:
+        wanted = {share_id: entry.share for share_id, entry in self._inbox.desired.shares.items()}
+        report = await self._engine.adopt(wanted)
+        for share_id, error in report.failed.items():
+            log.warning("mount.failed", share=share_id, step="adopt", error=str(error))
+
+    def _observe(self) -> Mapping[ShareId, LiveShare]:
+        return {
+            share_id: LiveShare(mount.share, mount.digest, self._engine.presence(share_id))
+            for share_id, mount in self._engine.mounted().items()
+        }
+
+    def _note_loss(self, share_id: ShareId, error: MountError | None) -> None:
+        self._reconciler.ail(share_id, error)
+
+    # --- what is said ---------------------------------------------------------------------------------------------
+
+    def _note_progress(self, progress: Progress) -> None:
+        mounted = sum(standing.state is ShareState.MOUNTED for standing in progress.standings.values())
+        self._notifier.status(
+            f"{mounted} of {len(progress.standings)} shares mounted, revision {self._inbox.desired.revision}"
+        )
+        self._reporter.note_change()
+
+    async def _find_versions(self) -> None:
+        self._backends = await self._engine.versions()
+        self._reporter.note_change()
+
+    def _report(self) -> VmStatus:
+        progress = self._reconciler.progress
+        return build_report(
+            Facts(
+                identity=self._identity,
+                agent=AgentInfo(version=weft.__version__, started_at=self._started_at, backends=self._backends),
+                heartbeat_s=self._config.heartbeat_s,
+                mode=self._feed.mode,
+                desired=self._inbox.desired,
+                revision_seen=self._inbox.revision_seen,
+                problem=self._problem(),
+                standings=progress.standings,
+                since=progress.since,
+                now_s=time.monotonic(),
+                utc=datetime.now(UTC),
+            )
+        )
+
+    def _problem(self) -> ShareError | None:
+        """Say what is wrong with the guest as a whole: the newest message first, then the link, then the disk."""
+        if self._inbox.problem is not None:
+            return self._inbox.problem
+        if self._feed.problem is not None:
+            return ShareError(code=ErrorCode.UNREACHABLE, message=self._feed.problem)
+        if self._ledger.problem is not None:
+            return ShareError(code=ErrorCode.NO_SPACE, message=self._ledger.problem)
+        return None
+
+    def _operations(self) -> Operations:
+        return Operations(
+            reconciler=self._reconciler,
+            feed=self._feed,
+            desired=lambda: self._inbox.desired,
+            report=self._report,
+            keep_held=self._keep_held,
+        )

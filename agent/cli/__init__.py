@@ -1,0 +1,50 @@
+"""``weft-agent``: run the guest's agent, and ask a running one; one file per command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import weft
+from agent.cli import resync, retry, route, run, status, unmount, wait
+from weft.errors import ConfigError, NotConvergedError, WeftError
+
+COMMANDS = (run, status, route, wait, unmount, retry, resync)
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run ``weft-agent`` with *argv* (the process's own by default) and exit with its code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        code = arguments.perform(arguments)
+    except ConfigError as exc:
+        for problem in exc.problems:
+            print(f"weft-agent: {problem}", file=sys.stderr)
+        code = USAGE
+    except NotConvergedError as exc:
+        print(f"weft-agent: {exc}", file=sys.stderr)
+        code = 3
+    except WeftError as exc:
+        print(f"weft-agent: {exc}", file=sys.stderr)
+        code = FAILED
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again while it exits
+        code = FAILED
+    sys.exit(code)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe every command."""
+    parser = argparse.ArgumentParser(
+        prog="weft-agent", description="Mount on this guest what the control plane asks for, and keep it mounted."
+    )
+    parser.add_argument("--version", action="version", version=f"weft-agent {weft.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_to(commands)
+    return parser

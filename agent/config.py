@@ -1,0 +1,201 @@
+"""Configuration: flags over environment over file over defaults, checked as a whole, in one frozen value."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.identity import AUTO
+from agent.mounts.policy import DEFAULT_ROOTS
+from weft.errors import ConfigError, DecodeError, SubjectError
+from weft.link.options import DEFAULT_SERVER, server_problem
+from weft.logs import LEVELS
+from weft.wire.ids import parse_vm_id
+from weft.wire.paths import parse_absolute_path
+
+DEFAULT_FILE = Path("/etc/weft/agent.toml")
+DEFAULT_RUN_DIR = Path("/run/weft-agent")
+DEFAULT_STATE_DIR = Path("/var/lib/weft")
+ENVIRONMENT_PREFIX = "WEFT_"
+MAX_RUN_DIR_BYTES = 60
+"""A UNIX socket's path has 107 bytes; clients' control sockets lie in ``<run_dir>/private/<12 characters>/``."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """
+    Everything an agent can be told.
+
+    Attributes:
+        vm: The VM id, or ``auto``.
+        nats: URLs of the broker's servers.
+        creds: NATS credentials file.
+        tls_ca: Certificates to trust instead of the system's.
+        tls_cert: Client certificate.
+        tls_key: Its private key.
+        state_dir: Ledger and caches; survives reboots.
+        run_dir: Control socket, and private directories of mounts; until the next boot.
+        allow: Roots below which shares may be mounted.
+        allow_source: Roots below which directories of the guest may be shown.
+        share_mounts: Boot file.
+        heartbeat_s: Longest time between two reports.
+        read_interval_s: Time between two reads of the stored state.
+        create_stream: Whether to create a missing stream (development only).
+        log_level: Least important events to log.
+    """
+
+    vm: str = AUTO
+    nats: tuple[str, ...] = (DEFAULT_SERVER,)
+    creds: Path | None = None
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    state_dir: Path = DEFAULT_STATE_DIR
+    run_dir: Path = DEFAULT_RUN_DIR
+    allow: tuple[str, ...] = DEFAULT_ROOTS
+    allow_source: tuple[str, ...] = DEFAULT_ROOTS
+    share_mounts: Path | None = None
+    heartbeat_s: float = 30.0
+    read_interval_s: float = 60.0
+    create_stream: bool = False
+    log_level: str = "info"
+
+
+def _vm(value: Any) -> str:
+    return AUTO if value == AUTO else parse_vm_id(value)
+
+
+def _servers(value: Any) -> tuple[str, ...]:
+    servers = tuple(each.strip() for each in _texts(value, ",") if each.strip())
+    if not servers:
+        raise ValueError("it names no server")
+    for server in servers:
+        if (problem := server_problem(server)) is not None:
+            raise ValueError(problem.partition(": ")[2])
+    return servers
+
+
+def _texts(value: Any, separator: str) -> list[str]:
+    if isinstance(value, str):
+        return value.split(separator)
+    if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+        return list(value)
+    raise ValueError(f"{value!r:.60} is neither a text nor a list of texts")
+
+
+def _path(value: Any) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError(f"{value!r:.60} is not a path")
+    return Path(value).absolute()
+
+
+def _run_dir(value: Any) -> Path:
+    path = _path(value)
+    if len(str(path).encode()) > MAX_RUN_DIR_BYTES:
+        raise ValueError(f"{str(path)!r} is longer than {MAX_RUN_DIR_BYTES} bytes, too long for UNIX sockets below it")
+    return path
+
+
+def _roots(value: Any) -> tuple[str, ...]:
+    return tuple(parse_absolute_path(each, field="root") for each in _texts(value, ":") if each)
+
+
+def _seconds(value: Any) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError) as exc:
+        raise ValueError(f"{value!r:.60} is not a number of seconds") from exc
+    if isinstance(value, bool) or not 1 <= seconds <= 86400:
+        raise ValueError(f"{value!r:.60} is not between 1 and 86400 seconds")
+    return seconds
+
+
+def _switch(value: Any) -> bool:
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    text = str(value).lower()
+    if text not in known:
+        raise ValueError(f"{value!r:.60} is neither true nor false")
+    return known[text]
+
+
+def _level(value: Any) -> str:
+    if value not in LEVELS:
+        raise ValueError(f"{value!r:.60} is none of {', '.join(LEVELS)}")
+    return str(value)
+
+
+_PARSERS: Mapping[str, Callable[[Any], Any]] = {
+    "vm": _vm,
+    "nats": _servers,
+    "creds": _path,
+    "tls_ca": _path,
+    "tls_cert": _path,
+    "tls_key": _path,
+    "state_dir": _path,
+    "run_dir": _run_dir,
+    "allow": _roots,
+    "allow_source": _roots,
+    "share_mounts": _path,
+    "heartbeat_s": _seconds,
+    "read_interval_s": _seconds,
+    "create_stream": _switch,
+    "log_level": _level,
+}
+
+
+def load_config(flags: Mapping[str, Any], environ: Mapping[str, str], *, file: Path | None = None) -> AgentConfig:
+    """
+    Put the configuration together.
+
+    Args:
+        flags: By field name; None and an empty list mean not given.
+        environ: ``WEFT_<FIELD>``; empty means not given. Lists of servers are separated by commas, of roots by colons.
+        file: A TOML file with the same names, which must exist; by default ``/etc/weft/agent.toml``, if it does.
+
+    Raises:
+        ConfigError: Every problem there is, each with the place it stands at.
+    """
+    named = file or (Path(environ["WEFT_CONFIG"]) if environ.get("WEFT_CONFIG") else None)
+    path = named or DEFAULT_FILE
+    problems: list[str] = []
+    from_file = _read_file(path, is_required=named is not None, problems=problems)
+    problems += [f"{path}: {name}: there is no such setting" for name in from_file if name not in _PARSERS]
+    sources: list[tuple[str, Mapping[str, Any]]] = [
+        ("--", {name.replace("_", "-"): value for name, value in flags.items() if value not in (None, [], ())}),
+        (ENVIRONMENT_PREFIX, {name: value for name, value in environ.items() if value}),
+        (f"{path}: ", from_file),
+    ]
+    values: dict[str, Any] = {}
+    for name, parse in _PARSERS.items():
+        keys = (name.replace("_", "-"), ENVIRONMENT_PREFIX + name.upper(), name)
+        found = next(
+            ((place, key, given[key]) for key, (place, given) in zip(keys, sources, strict=True) if key in given), None
+        )
+        if found is None:
+            continue
+        place, key, value = found
+        try:
+            values[name] = parse(value)
+        except (ValueError, SubjectError, DecodeError) as exc:
+            where = key if place == ENVIRONMENT_PREFIX else place + key
+            problems.append(f"{where}: {exc}")
+    if ("tls_cert" in values) != ("tls_key" in values):
+        problems.append("tls_cert, tls_key: one is of no use without the other")
+    if problems:
+        raise ConfigError(problems)
+    return AgentConfig(**values)
+
+
+def _read_file(path: Path, *, is_required: bool, problems: list[str]) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        if is_required:
+            problems.append(f"{path}: there is no such file")
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        problems.append(f"{path}: {exc.strerror if isinstance(exc, OSError) else exc}")
+    return {}

@@ -1,0 +1,94 @@
+"""The control socket: local questions to the agent, one JSON object per line, from any user; orders from root only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from weft.errors import WeftError
+
+SOCKET_NAME = "agent.sock"
+MAX_LINE_BYTES = 64 * 1024
+MAX_CALLERS = 32
+"""Enough for people and scripts; more would only be a way to make a root process spend memory."""
+
+_UCRED = struct.Struct("3i")
+Answer = Callable[[dict[str, Any], bool], Awaitable[dict[str, Any]]]
+
+log = structlog.get_logger("weft.control")
+
+
+class ControlServer:
+    """
+    Answer on ``<run_dir>/agent.sock``.
+
+    Args:
+        run_dir: Where the socket goes.
+        answer: Gets a request and whether its sender may change anything; a WeftError becomes an error answer.
+    """
+
+    def __init__(self, run_dir: Path, answer: Answer) -> None:
+        self._path = run_dir / SOCKET_NAME
+        self._answer = answer
+        self._server: asyncio.Server | None = None
+        self._callers: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Listen; the run directory's lock is held, so a socket found there is a leftover."""
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, self._path, limit=MAX_LINE_BYTES)
+        self._path.chmod(0o666)
+
+    async def close(self) -> None:
+        """Stop listening; questions under way are dropped."""
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+        for caller in list(self._callers):
+            caller.cancel()
+        await asyncio.gather(*self._callers, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "the server runs this as a task"
+        self._callers.add(task)
+        try:
+            if len(self._callers) <= MAX_CALLERS:
+                await self._talk(reader, writer, may_change=_is_privileged(writer))
+        except (OSError, ValueError, asyncio.IncompleteReadError) as exc:
+            log.debug("control.dropped", error=str(exc))
+        finally:
+            self._callers.discard(task)
+            writer.close()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, may_change: bool) -> None:
+        while line := await reader.readline():
+            writer.write(msgspec.json.encode(await self._reply(line, may_change)) + b"\n")
+            await writer.drain()
+
+    async def _reply(self, line: bytes, may_change: bool) -> dict[str, Any]:
+        try:
+            request = msgspec.json.decode(line)
+        except msgspec.DecodeError:
+            request = None
+        if not isinstance(request, dict):
+            return {"error": "cannot understand the request: it must be a JSON object"}
+        try:
+            return await self._answer(request, may_change)
+        except WeftError as exc:
+            return {"error": str(exc), "kind": type(exc).__name__}
+
+
+def _is_privileged(writer: asyncio.StreamWriter) -> bool:
+    """Say whether the caller is root, or the user that the agent itself runs as."""
+    peer: socket.socket = writer.get_extra_info("socket")
+    _, uid, _ = _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return uid in (0, os.geteuid())

@@ -1,0 +1,166 @@
+"""Operations: what may be asked of a running agent, and the answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from agent.desired import Desired
+from agent.feed import Feed
+from agent.reconcile.reconciler import Progress, Reconciler, is_reached
+from weft.errors import ContractError, DeniedError, NotConvergedError, UnknownNameError, WeftError
+from weft.wire.ids import ShareId, parse_share_id
+from weft.wire.paths import parse_absolute_path
+from weft.wire.route import route
+from weft.wire.status import ShareState, VmStatus
+from weft.wire.tolerant import to_builtins
+
+LONGEST_WAIT_S = 3600.0
+DEFAULT_WAIT_S = 60.0
+READ_WAIT_S = 6.0
+
+
+class Operations:
+    """
+    Answer requests of the control socket.
+
+    Args:
+        reconciler: Does the work.
+        feed: Reads the stream.
+        desired: Returns what is held.
+        report: Builds the status.
+        keep_held: Remembers, across restarts, the ids that are kept away.
+    """
+
+    def __init__(
+        self,
+        *,
+        reconciler: Reconciler,
+        feed: Feed,
+        desired: Callable[[], Desired],
+        report: Callable[[], VmStatus],
+        keep_held: Callable[[frozenset[ShareId]], Awaitable[None]],
+    ) -> None:
+        self._reconciler = reconciler
+        self._feed = feed
+        self._desired = desired
+        self._report = report
+        self._keep_held = keep_held
+        self._questions: Mapping[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]] = {
+            "status": self._status,
+            "route": self._route,
+            "wait": self._wait,
+        }
+        self._orders: Mapping[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]] = {
+            "unmount": self._unmount,
+            "retry": self._retry,
+            "resync": self._resync,
+        }
+
+    async def answer(self, request: dict[str, Any], may_change: bool) -> dict[str, Any]:
+        """
+        Answer one request, an object with ``do`` and what belongs to it.
+
+        Raises:
+            WeftError: It cannot be done; the text says why.
+        """
+        verb = request.get("do")
+        if not isinstance(verb, str) or verb not in {*self._questions, *self._orders}:
+            raise ContractError(f"cannot understand the request {verb!r:.40}: the agent may be older than the command")
+        if verb in self._questions:
+            return await self._questions[verb](request)
+        if not may_change:
+            raise DeniedError(f"cannot {verb}: only root may change what is mounted")
+        return await self._orders[verb](request)
+
+    async def _status(self, request: dict[str, Any]) -> dict[str, Any]:
+        values = to_builtins(self._report())
+        values.setdefault("shares", [])
+        return {"status": values}
+
+    async def _route(self, request: dict[str, Any]) -> dict[str, Any]:
+        path = parse_absolute_path(str(request.get("path", "")), field="path")
+        standings = self._reconciler.progress.standings
+        away = (ShareState.REJECTED, ShareState.EXPIRED, ShareState.HELD)
+        placed = [
+            entry.share
+            for share_id, entry in self._desired().shares.items()
+            if share_id in standings and standings[share_id].state not in away and share_id not in self._reconciler.held
+        ]
+        found = route(path, placed)
+        winner = standings.get(found.winner) if found.winner is not None else None
+        return {
+            "path": path,
+            "winner": found.winner,
+            "mount_point": winner.mount_point if winner else None,
+            "state": winner.state if winner else None,
+            "candidates": found.candidates,
+            "reason": found.reason,
+        }
+
+    async def _wait(self, request: dict[str, Any]) -> dict[str, Any]:
+        share_id = self._known(request)
+        await self._until(share_id, request, lambda progress: is_reached(progress, share_id))
+        standing = self._reconciler.progress.standings.get(share_id)
+        return {"id": share_id, "state": standing.state if standing else "gone"}
+
+    async def _unmount(self, request: dict[str, Any]) -> dict[str, Any]:
+        standings = self._reconciler.progress.standings
+        if request.get("all"):
+            ids = frozenset(standings) | frozenset(self._desired().shares)
+            self._reconciler.hold(ids)  # for a shutdown, so not beyond this run
+        else:
+            ids = frozenset({self._known(request)})
+            self._reconciler.hold(self._reconciler.held | ids)
+            await self._keep_held(self._reconciler.held)
+        for share_id in sorted(ids):
+            await self._until(share_id, request, partial(_is_down, share_id))
+        return {"unmounted": sorted(ids)}
+
+    async def _retry(self, request: dict[str, Any]) -> dict[str, Any]:
+        share_id = self._known(request) if request.get("id") is not None else None
+        self._reconciler.retry(share_id)
+        return {"retried": share_id or sorted(self._reconciler.progress.standings)}
+
+    async def _resync(self, request: dict[str, Any]) -> dict[str, Any]:
+        returned = sorted(self._reconciler.held)
+        self._reconciler.hold(frozenset())
+        await self._keep_held(frozenset())
+        self._reconciler.retry()
+        try:
+            async with asyncio.timeout(READ_WAIT_S):
+                await self._feed.read_now()
+        except TimeoutError:
+            pass  # offline: what is held counts, and the feed's own problem is in the answer
+        return {"returned": returned, "revision": self._desired().revision, "problem": self._feed.problem}
+
+    def _known(self, request: dict[str, Any]) -> ShareId:
+        share_id = parse_share_id(request.get("id"))
+        known = {*self._reconciler.progress.standings, *self._desired().shares}
+        if share_id not in known:
+            nearest = sorted(each for each in known if each.startswith(share_id[:3]))[:3]
+            raise UnknownNameError("share", share_id, nearest)
+        return share_id
+
+    async def _until(self, share_id: ShareId, request: dict[str, Any], is_done: Callable[[Progress], bool]) -> None:
+        seconds = request.get("timeout_s")
+        limit_s = min(float(seconds), LONGEST_WAIT_S) if isinstance(seconds, int | float) else DEFAULT_WAIT_S
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._reconciler.wait_for(is_done)
+        except TimeoutError as exc:
+            raise self._not_converged(share_id, limit_s) from exc
+
+    def _not_converged(self, share_id: ShareId, limit_s: float) -> WeftError:
+        standing = self._reconciler.progress.standings.get(share_id)
+        if standing is None:
+            return NotConvergedError(f"cannot say more of share {share_id!r}: it is unknown now")
+        why = f": {standing.fault.message}" if standing.fault is not None else ""
+        return NotConvergedError(f"share {share_id!r} is still {standing.state} after {limit_s:g} s{why}")
+
+
+def _is_down(share_id: ShareId, progress: Progress) -> bool:
+    standing = progress.standings.get(share_id)
+    return standing is None or not (standing.digest or standing.state in (ShareState.MOUNTING, ShareState.UNMOUNTING))

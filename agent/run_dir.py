@@ -1,0 +1,54 @@
+"""The run directory: one agent at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from weft.errors import ConfigError
+
+LOCK_NAME = "agent.lock"
+
+
+class RunDirLock:
+    """
+    Keep a second agent away from *directory* for as long as this process lives.
+
+    Args:
+        directory: The run directory; made (0755) if missing.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._fd = -1
+
+    def take(self) -> None:
+        """
+        Take the lock.
+
+        Raises:
+            ConfigError: Another agent has it, or the directory cannot be used.
+        """
+        path = self._directory / LOCK_NAME
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as exc:
+            raise ConfigError([f"run_dir: cannot use {self._directory}: {exc.strerror}"]) from exc
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            holder = os.pread(self._fd, 20, 0).decode(errors="replace").strip()
+            self.release()
+            raise ConfigError(
+                [f"run_dir: another agent (pid {holder or 'unknown'}) uses {self._directory}; give this one --run-dir"]
+            ) from exc
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let another agent have it; twice is the same as once."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
