@@ -245,7 +245,24 @@ class StreamMissingError(BrokerError):
 
 
 class StreamSettingsError(BrokerError):
-    """A stream exists with settings that cannot be changed in place."""
+    """
+    A stream exists with settings that cannot be changed in place.
+
+    Args:
+        stream: Its name.
+        field: The setting, as the broker names it.
+        have: Its value.
+        want: The value it must have.
+    """
+
+    def __init__(self, stream: str, field: str, *, have: object, want: object) -> None:
+        super().__init__(
+            f"cannot use stream {stream!r}: its {field} is {have!r}, not {want!r}, and cannot be changed in place"
+        )
+        self.stream = stream
+        self.field = field
+        self.have = have
+        self.want = want
 
 
 class StreamFullError(BrokerError):
@@ -287,6 +304,27 @@ class CatalogConflictError(CatalogError):
 
 class CatalogBehindError(CatalogError):
     """The stream knows more than this catalog, or another catalog: publishing would take shares away by absence."""
+
+
+class ConfirmationNeededError(CatalogError):
+    """
+    The change would take shares that it does not name from many VMs; nothing was done.
+
+    Args:
+        vms: The VMs that would lose something.
+        share_ids: What they would lose.
+        total: How many VMs are known.
+    """
+
+    def __init__(self, vms: Sequence[str], share_ids: Sequence[str], *, total: int) -> None:
+        shown = ", ".join(share_ids[:5]) + (" …" if len(share_ids) > 5 else "")
+        super().__init__(
+            f"cannot do this unasked: it would also take shares ({shown}) from {len(vms)} of {total} VMs"
+            " (confirm with --yes)"
+        )
+        self.vms = tuple(vms)
+        self.share_ids = tuple(share_ids)
+        self.total = total
 
 
 class RosterError(CatalogError):

@@ -1,0 +1,175 @@
+"""The catalog in its bucket: read completely as of what its leader has, and changed only where nobody else did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from controlplane.batch import Refused, Stored, Unknown, Unsent
+from controlplane.ingest import Outgoing, store
+from controlplane.jetstream import WRONG_LAST_SEQUENCE
+from controlplane.reader import Reading, read_complete
+from controlplane.records import CatalogSnapshot, Edit, ShareRecord, decode_record
+from controlplane.stored import StoredMessage
+from controlplane.streams import CATALOG_PREFIX, IDENTITY_KEY
+from weft.errors import (
+    BrokerError,
+    BrokerUnreachableError,
+    CatalogConflictError,
+    CatalogError,
+    DecodeError,
+    PayloadTooLargeError,
+    SubjectError,
+)
+from weft.link import Link
+from weft.wire.codec import decode_object
+from weft.wire.ids import (
+    ClassName,
+    RemoteName,
+    ShareId,
+    VmId,
+    parse_class_name,
+    parse_remote_name,
+    parse_share_id,
+    parse_vm_id,
+)
+from weft.wire.subjects import CATALOG_STREAM
+
+EVERYTHING = CATALOG_PREFIX + ">"
+KV_OPERATION = "KV-Operation"
+
+
+class _Decoded(NamedTuple):
+    seq: int
+    record: ShareRecord | None
+    problem: str
+
+
+class Catalog:
+    """
+    The bucket over a link; it remembers what it read, so that a second reading costs only what changed.
+
+    Args:
+        link: Connected whenever a method is called.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._reading: Reading | None = None
+        self._decoded: dict[str, _Decoded] = {}
+
+    async def load(self) -> CatalogSnapshot:
+        """
+        Read the catalog, complete as of the leader's ``last_seq`` at this moment.
+
+        Raises:
+            StreamMissingError: There is no bucket.
+            CatalogError: The bucket has no identity: it was not made by ``weft init``.
+            BrokerError: It could not be read.
+        """
+        reading = await read_complete(self._link, CATALOG_STREAM, EVERYTHING, after=self._reading)
+        self._reading = reading
+        snapshot = self._build(reading)
+        if not snapshot.id:
+            raise CatalogError("cannot use the catalog: it has no identity (run 'weft init' to give it one)")
+        return snapshot
+
+    async def write(self, edits: Sequence[Edit], *, on_answered: Callable[[int], None] | None = None) -> None:
+        """
+        Perform *edits*, each only if its entry is still the edition that it replaces.
+
+        Raises:
+            CatalogConflictError: Somebody else changed an entry meanwhile; entries named in the text were not written.
+            BrokerUnreachableError: It is not known what was written; doing the same again finishes it.
+            BrokerError: The bucket refused.
+        """
+        for edit in edits:
+            if edit.data is not None and len(edit.data) > self._link.max_payload // 2:
+                raise PayloadTooLargeError(
+                    f"cannot store {edit.key}: its {len(edit.data)} bytes are more than half of the broker's "
+                    f"max_payload {self._link.max_payload}"
+                )
+        verdicts = await store(self._link, [_outgoing(edit) for edit in edits], on_answered=on_answered)
+        conflicts: list[str] = []
+        for edit, verdict in zip(edits, verdicts, strict=True):
+            match verdict:
+                case Stored():
+                    continue
+                case Refused() if verdict.err_code in WRONG_LAST_SEQUENCE:
+                    conflicts.append(edit.key)
+                case Refused():
+                    raise BrokerError(f"cannot store {edit.key} in the catalog: {verdict.reason}")
+                case Unsent() | Unknown():
+                    raise BrokerUnreachableError(
+                        f"cannot know whether {edit.key} was stored: {verdict.reason} (doing the same again is safe)"
+                    )
+        if conflicts:
+            raise CatalogConflictError(
+                f"cannot change {', '.join(conflicts[:5])}: somebody else did meanwhile (look, and try again)"
+            )
+
+    def _build(self, reading: Reading) -> CatalogSnapshot:
+        shares: dict[ShareId, ShareRecord] = {}
+        members: dict[ClassName, set[VmId]] = {}
+        remotes: dict[RemoteName, Mapping[str, Any]] = {}
+        vms: dict[VmId, Mapping[str, Any]] = {}
+        bad: dict[str, str] = {}
+        identity = ""
+        for message in reading.last.values():
+            key = message.subject[len(CATALOG_PREFIX) :]
+            if not message.data:
+                continue
+            kind, _, name = key.partition(".")
+            try:
+                match kind:
+                    case "share":
+                        shares[parse_share_id(name)] = self._record(key, message)
+                    case "class":
+                        members.setdefault(parse_class_name(name), set())
+                    case "member":
+                        class_name, _, vm = name.partition(".")
+                        members.setdefault(parse_class_name(class_name), set()).add(parse_vm_id(vm))
+                    case "remote":
+                        remotes[parse_remote_name(name)] = decode_object(message.data, what=key)
+                    case "vm":
+                        vms[parse_vm_id(name)] = decode_object(message.data, what=key)
+                    case _ if key == IDENTITY_KEY:
+                        identity = str(decode_object(message.data, what=key).get("id", ""))
+                    case _:
+                        bad[key] = "a newer version wrote it"
+            except (DecodeError, SubjectError) as exc:
+                bad[key] = str(exc)
+        return CatalogSnapshot(
+            id=identity,
+            seq=reading.facts.last_seq,
+            shares={share_id: shares[share_id] for share_id in sorted(shares)},
+            members={name: frozenset(members[name]) for name in sorted(members)},
+            remotes=remotes,
+            vms=vms,
+            editions={message.subject[len(CATALOG_PREFIX) :]: message.seq for message in reading.last.values()},
+            bad=bad,
+        )
+
+    def _record(self, key: str, message: StoredMessage) -> ShareRecord:
+        known = self._decoded.get(key)
+        if known is None or known.seq != message.seq:
+            known = _decode(key, message)
+            self._decoded[key] = known
+        if known.record is None:
+            raise DecodeError(known.problem)
+        return known.record
+
+
+def _decode(key: str, message: StoredMessage) -> _Decoded:
+    try:
+        record = decode_record(message.data)
+    except DecodeError as exc:
+        return _Decoded(message.seq, None, str(exc))
+    if f"share.{record.share.id}" != key:
+        return _Decoded(message.seq, None, f"cannot use the record of {key!r}: it is about {record.share.id!r}")
+    return _Decoded(message.seq, record, "")
+
+
+def _outgoing(edit: Edit) -> Outgoing:
+    headers = {KV_OPERATION: "DEL"} if edit.data is None else {}
+    return Outgoing(CATALOG_PREFIX + edit.key, edit.data or b"", edit.expected_seq, headers)

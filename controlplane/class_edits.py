@@ -1,0 +1,134 @@
+"""Commands on classes → edits of the catalog (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+
+from controlplane.decide import Intent
+from controlplane.edits import Author, Change, record_edit
+from controlplane.records import CatalogSnapshot, Edit
+from controlplane.roster import unknown
+from weft.errors import CatalogError
+from weft.wire.ids import ClassName, ShareId, VmId, parse_class_name, parse_vm_id
+from weft.wire.subjects import class_key, member_key
+
+
+def build_create_class(snapshot: CatalogSnapshot, name: str, author: Author) -> Change:
+    """
+    Make an empty class.
+
+    Raises:
+        CatalogError: It exists.
+        SubjectError: The name is no subject token.
+    """
+    wanted = parse_class_name(name)
+    if wanted in snapshot.members:
+        raise CatalogError(f"cannot create class {name!r}: it exists")
+    return Change("class.create", edits=(_note(snapshot, class_key(wanted), author.who, author.at),))
+
+
+def build_add_members(snapshot: CatalogSnapshot, name: str, vms: Sequence[str], author: Author) -> Change:
+    """
+    Add VMs to a class; those in it stay.
+
+    Raises:
+        UnknownNameError: There is no such class.
+        SubjectError: A VM id is no subject token.
+    """
+    class_name, present = known_class(snapshot, name)
+    wanted = _parsed(vms)
+    added = [vm for vm in wanted if vm not in present]
+    edits = _additions(snapshot, class_name, added, author)
+    return Change("class.add", edits=edits, affected=frozenset(wanted), intent=Intent(named_vms=frozenset(wanted)))
+
+
+def build_remove_members(snapshot: CatalogSnapshot, name: str, vms: Sequence[str], author: Author) -> Change:
+    """Take VMs out of a class, and with it what only the class gave them; raises as :func:`build_add_members`."""
+    class_name, present = known_class(snapshot, name)
+    wanted = _parsed(vms)
+    edits = _removals(snapshot, class_name, [vm for vm in wanted if vm in present])
+    warnings = tuple(f"{vm} is not in class {name!r}" for vm in wanted if vm not in present)
+    intent = Intent(named_vms=frozenset(wanted))
+    return Change("class.remove", edits=edits, affected=frozenset(wanted), intent=intent, warnings=warnings)
+
+
+def build_set_members(snapshot: CatalogSnapshot, name: str, vms: Sequence[str], author: Author) -> Change:
+    """Make a class consist of exactly *vms*; raises as :func:`build_add_members`."""
+    class_name, present = known_class(snapshot, name)
+    wanted = _parsed(vms)
+    leaving = sorted(present.difference(wanted))
+    added = [vm for vm in wanted if vm not in present]
+    edits = _additions(snapshot, class_name, added, author) + _removals(snapshot, class_name, leaving)
+    warnings = () if wanted else (f"class {name!r} has no VMs now",)
+    return Change("class.set", edits=edits, affected=present.union(wanted), warnings=warnings)
+
+
+def build_delete_class(snapshot: CatalogSnapshot, name: str, author: Author, *, with_shares: bool) -> Change:
+    """
+    Delete a class.
+
+    Args:
+        snapshot: The catalog.
+        name: The class.
+        author: For the records.
+        with_shares: Also when shares are for it: they lose this target, and its members lose them.
+
+    Raises:
+        UnknownNameError: There is no such class.
+        CatalogError: Shares are for it, and *with_shares* is not given.
+    """
+    class_name, present = known_class(snapshot, name)
+    using = [record for record in snapshot.shares.values() if class_name in record.targets.classes]
+    if using and not with_shares:
+        shown = ", ".join(record.share.id for record in using[:5]) + (" …" if len(using) > 5 else "")
+        raise CatalogError(
+            f"cannot delete class {name!r}: shares are for it ({shown}); take it from them --with-shares"
+        )
+    edits: list[Edit] = []
+    for record in using:
+        classes = tuple(other for other in record.targets.classes if other != class_name)
+        targets = msgspec.structs.replace(record.targets, classes=classes)
+        changed = msgspec.structs.replace(record, targets=targets, updated_at=author.at, updated_by=author.who)
+        edits.append(record_edit(snapshot, changed))
+    edits += _removals(snapshot, class_name, sorted(present))
+    key = class_key(class_name)
+    if key in snapshot.editions:
+        edits.append(Edit(key, None, snapshot.editions[key]))
+    named: frozenset[ShareId] = frozenset(record.share_id for record in using)
+    return Change("class.delete", edits=tuple(edits), affected=present, intent=Intent(named=named))
+
+
+def known_class(snapshot: CatalogSnapshot, name: str) -> tuple[ClassName, frozenset[VmId]]:
+    """
+    Find a class and its members.
+
+    Raises:
+        UnknownNameError: There is none of this name.
+    """
+    wanted = parse_class_name(name)
+    if wanted not in snapshot.members:
+        raise unknown("class", name, snapshot.members)
+    return wanted, snapshot.members[wanted]
+
+
+def _parsed(vms: Iterable[str]) -> list[VmId]:
+    return list(dict.fromkeys(parse_vm_id(vm) for vm in vms))
+
+
+def _additions(
+    snapshot: CatalogSnapshot, class_name: ClassName, vms: Iterable[VmId], author: Author
+) -> tuple[Edit, ...]:
+    return tuple(_note(snapshot, member_key(class_name, vm), author.who, author.at) for vm in vms)
+
+
+def _removals(snapshot: CatalogSnapshot, class_name: ClassName, vms: Iterable[VmId]) -> tuple[Edit, ...]:
+    keys = (member_key(class_name, vm) for vm in vms)
+    return tuple(Edit(key, None, snapshot.editions[key]) for key in keys)
+
+
+def _note(snapshot: CatalogSnapshot, key: str, who: str, at: datetime) -> Edit:
+    data = msgspec.json.encode({"created_at": at, "created_by": who})
+    return Edit(key, data, snapshot.editions.get(key, 0))

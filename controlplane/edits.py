@@ -1,0 +1,243 @@
+"""Operators' commands → edits of the catalog (pure): what changes, whom it concerns, and what to warn about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+from controlplane.decide import Intent
+from controlplane.projection import Members, receivers
+from controlplane.records import CatalogSnapshot, Edit, ShareRecord, Targets, encode_record
+from controlplane.roster import unknown
+from weft.errors import CatalogError, DecodeError
+from weft.wire.ids import ClassName, ShareId, VmId, parse_class_name, parse_share_id, parse_vm_id
+from weft.wire.paths import system_directory_of
+from weft.wire.share import Action, ShareMount
+from weft.wire.subjects import share_key
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who changes the catalog, and when."""
+
+    who: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """
+    Whom a command is for.
+
+    Attributes:
+        classes: Classes named.
+        vms: VMs named.
+        except_vms: VMs that must not get it.
+        only: Whether these replace the targets there were.
+    """
+
+    classes: tuple[ClassName, ...] = ()
+    vms: tuple[VmId, ...] = ()
+    except_vms: tuple[VmId, ...] = ()
+    only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What is noted about a share beside itself; empty means: as it was."""
+
+    owner: str = ""
+    tenant: str = ""
+    description: str = ""
+    labels: Mapping[str, str] | None = None
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """
+    One command, ready to be performed.
+
+    Attributes:
+        action: Its name in the audit.
+        share_ids: Shares it is about; empty where it is about whole lists.
+        edits: What changes in the catalog.
+        affected: VMs whose list may differ afterwards.
+        intent: What of the outcome was asked for by name.
+        warnings: What an operator should know.
+    """
+
+    action: str
+    share_ids: tuple[ShareId, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    affected: frozenset[VmId] = frozenset()
+    intent: Intent = field(default_factory=Intent)
+    warnings: tuple[str, ...] = ()
+
+
+def parse_audience(
+    *, classes: Iterable[str] = (), vms: Iterable[str] = (), except_vms: Iterable[str] = (), only: bool = False
+) -> Audience:
+    """
+    Check the names an operator gave.
+
+    Raises:
+        SubjectError: One is no subject token.
+    """
+    return Audience(
+        classes=tuple(dict.fromkeys(parse_class_name(name) for name in classes)),
+        vms=tuple(dict.fromkeys(parse_vm_id(vm) for vm in vms)),
+        except_vms=tuple(dict.fromkeys(parse_vm_id(vm) for vm in except_vms)),
+        only=only,
+    )
+
+
+def build_publish(
+    snapshot: CatalogSnapshot,
+    members: Members,
+    shares: Sequence[ShareMount],
+    audience: Audience,
+    details: Details,
+    author: Author,
+) -> Change:
+    """
+    Create or replace *shares*.
+
+    Args:
+        snapshot: The catalog.
+        members: VMs of every class in use and of those named; they all exist.
+        shares: At least one, each id once.
+        audience: Targets to add, or to have only.
+        details: What to note.
+        author: For the record.
+
+    Raises:
+        CatalogError: A new share has no targets, or an id stands twice.
+        DecodeError: A share asks to be unmounted, or for a system directory.
+    """
+    edits: list[Edit] = []
+    affected: set[VmId] = set()
+    for share in shares:
+        _check_publishable(share)
+        old = snapshot.shares.get(share.share_id)
+        if old is None and not audience.vms and not audience.classes and not details.disabled:
+            raise CatalogError(
+                f"cannot publish share {share.id!r}: it is new, so say for whom (--class, --vm), or save it --disabled"
+            )
+        new = published(old, share, audience, details, author)
+        affected |= receivers(new, members) | (receivers(old, members) if old is not None else frozenset())
+        if old is None or not _is_same(old, new):
+            edits.append(record_edit(snapshot, new))
+    ids = tuple(share.share_id for share in shares)
+    if len(set(ids)) < len(ids):
+        raise CatalogError("cannot publish two shares with one id at once")
+    changed = shares[0] if len(shares) == 1 else None
+    warnings = [f"class {name!r} has no VMs yet" for name in audience.classes if not members.get(name)]
+    return Change(
+        "publish", ids, tuple(edits), frozenset(affected), Intent(frozenset(ids), changed=changed), tuple(warnings)
+    )
+
+
+def _check_publishable(share: ShareMount) -> None:
+    if share.is_unmount:
+        raise DecodeError(f"cannot publish share {share.id!r} with action unmount (unpublish it)", field="action")
+    directory = system_directory_of(share.mount_point)
+    if directory is not None:
+        text = f"cannot mount share {share.id!r} at {share.mount_point}: {directory} is a system directory"
+        raise DecodeError(text, field="mount_point", share_id=share.id)
+
+
+def record_edit(snapshot: CatalogSnapshot, record: ShareRecord) -> Edit:
+    """Build the edit that stores *record* over the edition in *snapshot*."""
+    key = share_key(record.share_id)
+    return Edit(key, encode_record(record), snapshot.editions.get(key, 0))
+
+
+def published(
+    old: ShareRecord | None, share: ShareMount, audience: Audience, details: Details, author: Author
+) -> ShareRecord:
+    """Build the record of *share* after it was published to *audience*; what is not said stays as in *old*."""
+    before = old or ShareRecord(share=share, created_at=author.at, created_by=author.who)
+    return msgspec.structs.replace(
+        before,
+        share=msgspec.structs.replace(share, action=Action.DEFAULT),
+        targets=targets_with(before.targets, audience),
+        owner=details.owner or before.owner,
+        tenant=details.tenant or before.tenant,
+        description=details.description or before.description,
+        labels=before.labels if details.labels is None else dict(details.labels),
+        enabled=not details.disabled,
+        updated_at=author.at,
+        updated_by=author.who,
+    )
+
+
+def targets_with(targets: Targets, audience: Audience) -> Targets:
+    """Add *audience* to *targets*, or put it in their place; a VM named now is no exception any more."""
+    if audience.only:
+        targets = Targets(extra=targets.extra)
+    excepted = (set(targets.excepted) - set(audience.vms)) | set(audience.except_vms)
+    return msgspec.structs.replace(
+        targets,
+        vms=tuple(sorted({*targets.vms, *audience.vms} - set(audience.except_vms))),
+        classes=tuple(sorted({*targets.classes, *audience.classes})),
+        excepted=tuple(sorted(excepted)),
+    )
+
+
+def _is_same(old: ShareRecord, new: ShareRecord) -> bool:
+    def content(record: ShareRecord) -> ShareRecord:
+        return msgspec.structs.replace(record, updated_at=None, updated_by="")
+
+    return encode_record(content(old)) == encode_record(content(new))
+
+
+def build_unpublish(
+    snapshot: CatalogSnapshot, members: Members, share_id: str, audience: Audience, author: Author
+) -> Change:
+    """
+    End a share, or take it from the VMs and classes named.
+
+    A VM that a class still gives the share becomes an exception, so that afterwards it does not have it.
+
+    Raises:
+        UnknownNameError: There is no such share.
+    """
+    wanted = parse_share_id(share_id)
+    record = snapshot.shares.get(wanted)
+    key = share_key(wanted)
+    if record is None and key not in snapshot.bad:
+        raise unknown("share", share_id, snapshot.shares)
+    edition = snapshot.editions.get(key, 0)
+    intent = Intent(frozenset({wanted}), changed=record.share if record is not None else None)
+    if record is None or not (audience.vms or audience.classes):
+        affected = receivers(record, members) if record is not None else frozenset()
+        return Change("unpublish", (wanted,), (Edit(key, None, edition),), affected, intent)
+    before = receivers(record, members)
+    warnings = [f"{vm} does not have share {share_id!r}" for vm in audience.vms if vm not in before]
+    warnings += [
+        f"share {share_id!r} is not for class {name!r}"
+        for name in audience.classes
+        if name not in record.targets.classes
+    ]
+    new = without(record, members, audience, author)
+    edits = () if _is_same(record, new) else (record_edit(snapshot, new),)
+    affected = (before ^ receivers(new, members)) | frozenset(audience.vms)
+    return Change("unpublish", (wanted,), edits, affected, intent, tuple(warnings))
+
+
+def without(record: ShareRecord, members: Members, audience: Audience, author: Author) -> ShareRecord:
+    """Build *record* such that the classes and VMs of *audience* do not get it."""
+    targets = record.targets
+    classes = tuple(name for name in targets.classes if name not in audience.classes)
+    by_class = frozenset().union(*(members.get(ClassName(name), frozenset()) for name in classes))
+    changed = msgspec.structs.replace(
+        targets,
+        vms=tuple(vm for vm in targets.vms if vm not in audience.vms),
+        classes=classes,
+        excepted=tuple(sorted({*targets.excepted, *(vm for vm in audience.vms if vm in by_class)})),
+    )
+    return msgspec.structs.replace(record, targets=changed, updated_at=author.at, updated_by=author.who)

@@ -1,0 +1,537 @@
+"""ControlPlane: everything an operator can do, as one async object over one connection."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from nats.aio.client import Client
+
+from controlplane.audit import note_change
+from controlplane.catalog import Catalog
+from controlplane.class_edits import (
+    build_add_members,
+    build_create_class,
+    build_delete_class,
+    build_remove_members,
+    build_set_members,
+)
+from controlplane.convergence import Goal, goals_of
+from controlplane.decide import Survey
+from controlplane.edits import Author, Change, Details, build_publish, build_unpublish, parse_audience
+from controlplane.projection import Members, project, receivers
+from controlplane.publisher import Publisher
+from controlplane.records import CatalogSnapshot, ShareRecord
+from controlplane.results import FanOut, OnProgress, Outcome, Progress
+from controlplane.roster import CatalogRoster, Roster, ask_roster, unknown
+from controlplane.status import VmView, build_views, read_heard, read_revisions
+from controlplane.streams import InitReport, ensure
+from controlplane.survey import read_survey, read_whole_survey
+from controlplane.unstored import send_unstored
+from controlplane.wait import wait_for
+from weft.errors import CatalogConflictError, RosterError
+from weft.link import Link, LinkOptions
+from weft.wire.ids import ClassName, VmId, parse_class_name, parse_share_id, parse_vm_id
+from weft.wire.share import ShareMount
+
+ATTEMPTS = 5
+"""Each attempt that fails means that another operator's change came in between."""
+
+Build = Callable[[CatalogSnapshot, Members], Change]
+
+
+class ControlPlane:
+    """
+    The operator's side over one connection; ``async with`` it.
+
+    Args:
+        connection: A client of the caller's, which stays open, or a link, which is connected and closed with this.
+        roster: Where classes come from, None for the catalog.
+        operator: Who is noted as the author of changes, None for the user of this process.
+    """
+
+    def __init__(self, connection: Client | Link, roster: Roster | None = None, operator: str | None = None) -> None:
+        self._link = connection if isinstance(connection, Link) else Link.over(connection)
+        self._roster = roster
+        self._operator = operator or _this_user()
+        self._catalog = Catalog(self._link)
+        self._publisher = Publisher(self._link, self._catalog, roster=roster, now_ms=_now_ms)
+
+    @classmethod
+    def connect(
+        cls,
+        servers: str | Sequence[str] = (),
+        *,
+        creds: str | Path | None = None,
+        roster: Roster | None = None,
+        operator: str | None = None,
+        options: LinkOptions | None = None,
+    ) -> Self:
+        """
+        Prepare a connection of its own, made on entry.
+
+        Args:
+            servers: Broker URLs; the options' own where empty.
+            creds: Credentials file.
+            roster: Where classes come from.
+            operator: Who is noted as the author.
+            options: Everything else about the connection.
+
+        Raises:
+            ConfigError: A server is no URL.
+        """
+        base = options or LinkOptions(name="weft")
+        names = (servers,) if isinstance(servers, str) else tuple(servers)
+        base = dataclasses.replace(base, servers=names or base.servers, creds=Path(creds) if creds else base.creds)
+        return cls(Link(base), roster, operator)
+
+    async def __aenter__(self) -> Self:
+        await self._link.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._link.close()
+
+    @property
+    def link(self) -> Link:
+        """The connection."""
+        return self._link
+
+    async def init(self, *, replicas: int = 1) -> InitReport:
+        """
+        Create, verify or upgrade streams and bucket; doing it twice is the same as once.
+
+        Raises:
+            NoJetStreamError: The broker has none.
+            StreamSettingsError: A stream has settings that cannot be changed in place.
+        """
+        return await ensure(self._link, replicas=replicas)
+
+    # --- shares ---------------------------------------------------------------------------------------------------
+
+    async def publish(
+        self,
+        shares: ShareMount | Sequence[ShareMount],
+        *,
+        classes: Iterable[str] = (),
+        vms: Iterable[str] = (),
+        except_vms: Iterable[str] = (),
+        only: bool = False,
+        disabled: bool = False,
+        owner: str = "",
+        tenant: str = "",
+        description: str = "",
+        labels: Mapping[str, str] | None = None,
+        dry_run: bool = False,
+        assume_yes: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> FanOut:
+        """
+        Create or replace shares, and fan them out.
+
+        Args:
+            shares: One or several, in one fan-out; ``{vm}`` in mount point, path or subdir is the VM's id.
+            classes: Classes to add to the targets.
+            vms: VMs to add to the targets.
+            except_vms: VMs that must not get them.
+            only: Replace the targets instead.
+            disabled: Save, and mount nowhere.
+            owner: Noted for finding; as it was where empty, like the next three.
+            tenant: Noted for finding.
+            description: Noted.
+            labels: Noted for finding.
+            dry_run: Only say what would be done.
+            assume_yes: Do not ask, even if many VMs lose something that was not named.
+            on_progress: Told as messages are confirmed.
+
+        Returns:
+            What became of every VM; ``stored`` has what would be stored in a dry run.
+
+        Raises:
+            UnknownNameError: No such class.
+            CatalogError: A new share without targets; a lost or older catalog; somebody must confirm.
+            BrokerError: No JetStream, no stream, or the broker was lost before anything was published.
+        """
+        wanted = (shares,) if isinstance(shares, ShareMount) else tuple(shares)
+        audience = parse_audience(classes=classes, vms=vms, except_vms=except_vms, only=only)
+        details = Details(owner, tenant, description, labels, disabled)
+        author = self._author()
+
+        def build(snapshot: CatalogSnapshot, members: Members) -> Change:
+            return build_publish(snapshot, members, wanted, audience, details, author)
+
+        return await self._perform(
+            build,
+            author,
+            classes=audience.classes,
+            named=audience.vms,
+            dry_run=dry_run,
+            assume_yes=assume_yes,
+            on_progress=on_progress,
+        )
+
+    async def unpublish(
+        self,
+        share_id: str,
+        *,
+        classes: Iterable[str] = (),
+        vms: Iterable[str] = (),
+        assume_yes: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> FanOut:
+        """
+        End a share; with *classes* or *vms* only there.
+
+        Raises:
+            UnknownNameError: No such share or class.
+            CatalogError, BrokerError: As :meth:`publish`.
+        """
+        audience = parse_audience(classes=classes, vms=vms)
+        author = self._author()
+
+        def build(snapshot: CatalogSnapshot, members: Members) -> Change:
+            return build_unpublish(snapshot, members, share_id, audience, author)
+
+        return await self._perform(
+            build,
+            author,
+            name=share_id,
+            classes=audience.classes,
+            assume_yes=assume_yes,
+            on_progress=on_progress,
+        )
+
+    async def sync(
+        self,
+        *,
+        vms: Iterable[str] | None = None,
+        dry_run: bool = False,
+        assume_yes: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> FanOut:
+        """
+        Compute every VM's list again and repair what differs, even a stream that lost everything.
+
+        Args:
+            vms: Only these.
+            dry_run: Only say what would be done.
+            assume_yes: Do not ask, even if many VMs lose something.
+            on_progress: Told as messages are confirmed.
+
+        Raises:
+            CatalogError, BrokerError: As :meth:`publish`.
+        """
+        author = self._author()
+        chosen = None if vms is None else frozenset(parse_vm_id(vm) for vm in vms)
+        survey = await (read_whole_survey(self._link) if chosen is None else read_survey(self._link, chosen))
+        snapshot = await self._catalog.load()
+        members = await self._publisher.members(snapshot)
+        affected = _everybody(snapshot, members, survey) if chosen is None else chosen
+        change = Change("sync", affected=affected)
+        if dry_run:
+            return await self._publisher.plan(snapshot, change, survey, author)
+        fan_out = await self._publisher.perform(
+            snapshot, change, survey, author, assume_yes=assume_yes, on_progress=on_progress
+        )
+        await note_change(self._link, change.action, author, fan_out=fan_out)
+        return fan_out
+
+    async def wait(
+        self,
+        what: FanOut | str,
+        *,
+        vms: Iterable[str] = (),
+        classes: Iterable[str] = (),
+        timeout_s: float = 60.0,
+        on_progress: OnProgress | None = None,
+    ) -> Outcome:
+        """
+        Wait until guests report what was published.
+
+        Args:
+            what: A fan-out, or the id of a share: until everybody has it.
+            vms: Only these VMs.
+            classes: Only members of these classes.
+            timeout_s: Seconds after which whoever has not is listed.
+            on_progress: Told as guests report.
+
+        Returns:
+            Who has it, who failed and why, who has not reported it; not converging is an outcome, not an error.
+
+        Raises:
+            UnknownNameError: No such share or class.
+            BrokerError: The reports could not be read.
+        """
+        audience = parse_audience(classes=classes, vms=vms)
+        goals = goals_of(what) if isinstance(what, FanOut) else await self._goals_of_share(what)
+        if audience.vms or audience.classes:
+            chosen = set(audience.vms)
+            for name in audience.classes:
+                chosen.update(await self.members(name))
+            goals = {vm: goal for vm, goal in goals.items() if vm in chosen}
+        return await wait_for(self._link, goals, timeout_s=timeout_s, on_progress=on_progress)
+
+    async def shares(self) -> list[ShareRecord]:
+        """List every share of the catalog by id; raises as :meth:`share`."""
+        return list((await self._catalog.load()).shares.values())
+
+    async def share(self, share_id: str) -> ShareRecord:
+        """
+        Find one share.
+
+        Raises:
+            UnknownNameError: There is none; the error names those that look alike.
+            CatalogError, BrokerError: The catalog cannot be read.
+        """
+        return _find_share(await self._catalog.load(), share_id)
+
+    async def targets(self, share_id: str) -> tuple[VmId, ...]:
+        """List the VMs that get a share; nobody gets a disabled one. Raises as :meth:`share`."""
+        snapshot = await self._catalog.load()
+        record = _find_share(snapshot, share_id)
+        return tuple(sorted(receivers(record, await self._publisher.members(snapshot))))
+
+    async def publish_unstored(self, share: ShareMount, vms: Iterable[str]) -> int:
+        """
+        Send one share to guests of a broker without JetStream; nothing is stored or confirmed.
+
+        Returns:
+            How many messages were sent.
+
+        Raises:
+            BrokerError: The broker has JetStream, so that publishing stores, or was lost.
+        """
+        return await send_unstored(self._link, share, [parse_vm_id(vm) for vm in vms])
+
+    # --- classes --------------------------------------------------------------------------------------------------
+
+    async def classes(self) -> dict[ClassName, tuple[VmId, ...]]:
+        """List every class with its VMs."""
+        roster = self._roster or CatalogRoster(await self._catalog.load())
+        answers = await ask_roster(roster, await roster.classes())
+        return {name: tuple(sorted(vms)) for name, vms in answers.items()}
+
+    async def members(self, name: str) -> tuple[VmId, ...]:
+        """List the VMs of one class; raises UnknownNameError where there is none."""
+        wanted = parse_class_name(name)
+        roster = self._roster or CatalogRoster(await self._catalog.load())
+        return tuple(sorted((await ask_roster(roster, [wanted]))[wanted]))
+
+    async def create_class(self, name: str) -> None:
+        """Make an empty class; raises CatalogError where it exists."""
+        author = self._author()
+        await self._edit_class(lambda snapshot: build_create_class(snapshot, name, author), author, name)
+
+    async def add_members(self, name: str, vms: Iterable[str], *, on_progress: OnProgress | None = None) -> FanOut:
+        """
+        Add VMs to a class, which gives them its shares.
+
+        Raises:
+            UnknownNameError: No such class.
+            RosterError: Classes are kept elsewhere.
+        """
+        author, wanted = self._author(), tuple(vms)
+        return await self._edit_class(
+            lambda snapshot: build_add_members(snapshot, name, wanted, author), author, name, on_progress=on_progress
+        )
+
+    async def remove_members(self, name: str, vms: Iterable[str], *, on_progress: OnProgress | None = None) -> FanOut:
+        """Take VMs out of a class, and its shares from them; raises as :meth:`add_members`."""
+        author, wanted = self._author(), tuple(vms)
+        return await self._edit_class(
+            lambda snapshot: build_remove_members(snapshot, name, wanted, author), author, name, on_progress=on_progress
+        )
+
+    async def set_members(
+        self, name: str, vms: Iterable[str], *, assume_yes: bool = False, on_progress: OnProgress | None = None
+    ) -> FanOut:
+        """Make a class consist of exactly *vms*; raises as :meth:`add_members`, and ConfirmationNeededError."""
+        author, wanted = self._author(), tuple(vms)
+        return await self._edit_class(
+            lambda snapshot: build_set_members(snapshot, name, wanted, author),
+            author,
+            name,
+            assume_yes=assume_yes,
+            on_progress=on_progress,
+        )
+
+    async def delete_class(
+        self, name: str, *, with_shares: bool = False, on_progress: OnProgress | None = None
+    ) -> FanOut:
+        """
+        Delete a class.
+
+        Args:
+            name: The class.
+            with_shares: Also when shares are for it: they stay in the catalog, without this target.
+            on_progress: Told as messages are confirmed.
+
+        Raises:
+            CatalogError: Shares are for it, and *with_shares* is not given.
+            UnknownNameError, RosterError: As :meth:`add_members`.
+        """
+        author = self._author()
+        return await self._edit_class(
+            lambda snapshot: build_delete_class(snapshot, name, author, with_shares=with_shares),
+            author,
+            name,
+            on_progress=on_progress,
+        )
+
+    # --- VMs ------------------------------------------------------------------------------------------------------
+
+    async def vms(self) -> list[VmView]:
+        """List every VM that is in a class, a target of a share, has stored state, or ever reported."""
+        return await self.status()
+
+    async def status(self, vms: Iterable[str] | None = None) -> list[VmView]:
+        """
+        Say what guests reported, and what is stored for them.
+
+        Args:
+            vms: Only these; by default every VM that is known.
+
+        Raises:
+            UnknownNameError: Nothing is known of one of *vms*.
+            BrokerError: The streams could not be read.
+        """
+        asked = None if vms is None else list(dict.fromkeys(parse_vm_id(vm) for vm in vms))
+        heard, now_s = await read_heard(self._link, asked)
+        revisions = await read_revisions(self._link, asked)
+        snapshot = await self._catalog.load()
+        classes = await self.classes()
+        known = {*heard, *revisions, *_mentioned(snapshot)}.union(*classes.values())
+        for vm in asked or ():
+            if vm not in known:
+                raise unknown("VM", vm, known)
+        return build_views(asked if asked is not None else sorted(known), heard, revisions, classes, now_s=now_s)
+
+    # --- how commands are performed -------------------------------------------------------------------------------
+
+    async def _edit_class(
+        self,
+        build: Callable[[CatalogSnapshot], Change],
+        author: Author,
+        name: str,
+        *,
+        assume_yes: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> FanOut:
+        if self._roster is not None:
+            raise RosterError(f"cannot change class {name!r}: classes come from a roster elsewhere")
+        return await self._perform(
+            lambda snapshot, _: build(snapshot), author, name=name, assume_yes=assume_yes, on_progress=on_progress
+        )
+
+    async def _perform(
+        self,
+        build: Build,
+        author: Author,
+        *,
+        name: str = "",
+        classes: Sequence[ClassName] = (),
+        named: Sequence[VmId] = (),
+        dry_run: bool = False,
+        assume_yes: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> FanOut:
+        """Build a command's change from a catalog that was read after the VMs' messages, and perform it."""
+        for attempt in range(1, ATTEMPTS + 1):
+            snapshot, change, survey = await self._prepare(build, classes, on_progress)
+            change = dataclasses.replace(change, warnings=(*change.warnings, *_never_heard(named, survey, snapshot)))
+            if dry_run:
+                return await self._publisher.plan(snapshot, change, survey, author)
+            try:
+                fan_out = await self._publisher.perform(
+                    snapshot, change, survey, author, assume_yes=assume_yes, on_progress=on_progress
+                )
+            except CatalogConflictError:
+                # Adding and removing members means the same whoever else does it; a share's content does not.
+                if change.share_ids or attempt == ATTEMPTS:
+                    raise
+                continue
+            await note_change(
+                self._link, change.action, author, name=name or " ".join(change.share_ids), fan_out=fan_out
+            )
+            return fan_out
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _prepare(
+        self, build: Build, classes: Sequence[ClassName], on_progress: OnProgress | None
+    ) -> tuple[CatalogSnapshot, Change, Survey]:
+        survey = Survey({}, {})
+        surveyed: frozenset[VmId] = frozenset()
+        for _ in range(ATTEMPTS):
+            snapshot = await self._catalog.load()
+            change = build(snapshot, await self._publisher.members(snapshot, classes))
+            if change.affected <= surveyed:
+                return snapshot, change, survey
+            if on_progress is not None:
+                on_progress(Progress("read", 0, len(change.affected)))
+            survey, surveyed = await read_survey(self._link, change.affected), change.affected
+        raise CatalogConflictError("cannot read the catalog in peace: others keep changing it (try again)")
+
+    async def _goals_of_share(self, share_id: str) -> dict[VmId, Goal]:
+        snapshot = await self._catalog.load()
+        record = _find_share(snapshot, share_id)
+        members = await self._publisher.members(snapshot)
+        only_it = dataclasses.replace(snapshot, shares={record.share_id: record}, bad={})
+        projection = project(only_it, members, receivers(record, members))
+        goals = {vm: Goal(shares={share.id: share.digest}) for vm, (share,) in projection.lists.items()}
+        return goals | {vm: Goal(failure=problem) for vm, problem in projection.problems.items()}
+
+    def _author(self) -> Author:
+        return Author(self._operator, datetime.now(UTC))
+
+
+def _find_share(snapshot: CatalogSnapshot, share_id: str) -> ShareRecord:
+    record = snapshot.shares.get(parse_share_id(share_id))
+    if record is None:
+        raise unknown("share", share_id, snapshot.shares)
+    return record
+
+
+def _mentioned(snapshot: CatalogSnapshot) -> frozenset[VmId]:
+    """Name every VM that the catalog mentions outside classes."""
+    named = (VmId(vm) for record in snapshot.shares.values() for vm in record.targets.vms)
+    return frozenset(named).union(snapshot.vms)
+
+
+def _everybody(snapshot: CatalogSnapshot, members: Members, survey: Survey) -> frozenset[VmId]:
+    """Name every VM that gets something, was sent something, or obeys something."""
+    getting = (receivers(record, members) for record in snapshot.shares.values())
+    obeying = (vm for vm, report in survey.reports.items() if report.held_revision)
+    return frozenset(survey.last).union(obeying, *getting)
+
+
+def _never_heard(named: Iterable[VmId], survey: Survey, snapshot: CatalogSnapshot) -> list[str]:
+    """Warn about VMs that were named and never reported: they may be misspelt."""
+    known = {vm for vm in {*survey.reports, *_mentioned(snapshot)}.union(*snapshot.members.values())}
+    return [
+        f"{vm} has never reported{_meant(unknown('VM', vm, known - {vm}).nearest)}"
+        for vm in named
+        if vm not in survey.reports
+    ]
+
+
+def _meant(nearest: Sequence[str]) -> str:
+    return f" (did you mean {' or '.join(nearest)}?)" if nearest else ""
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _this_user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"

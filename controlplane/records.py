@@ -1,0 +1,158 @@
+"""What the catalog holds, as pure values: share records, their targets, and the text they are stored as."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from weft.errors import DecodeError, SubjectError
+from weft.wire.codec import decode_object
+from weft.wire.fields import Change, declare
+from weft.wire.ids import ClassName, RemoteName, ShareId, VmId, parse_class_name, parse_vm_id
+from weft.wire.share import ShareMount, share_to_builtins
+from weft.wire.tolerant import Tolerant, from_builtins, to_builtins
+
+
+def _says(text: str) -> msgspec.Meta:
+    return declare(text, change=Change.NONE)
+
+
+class Targets(Tolerant, frozen=True, kw_only=True):
+    """Which VMs a share is for: those named, those in the classes, without the excepted ones."""
+
+    vms: Annotated[tuple[str, ...], _says("VMs named one by one.")] = ()
+    classes: Annotated[tuple[str, ...], _says("Classes whose members get it.")] = ()
+    excepted: Annotated[tuple[str, ...], _says("VMs that do not get it, whatever names them.")] = msgspec.field(
+        default=(), name="except"
+    )
+
+    def __post_init__(self) -> None:
+        try:
+            for vm in (*self.vms, *self.excepted):
+                parse_vm_id(vm)
+            for name in self.classes:
+                parse_class_name(name)
+        except SubjectError as exc:
+            raise DecodeError(str(exc), field="targets") from exc
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is named."""
+        return not self.vms and not self.classes
+
+
+class ShareRecord(Tolerant, frozen=True, kw_only=True):
+    """One share as operators asked for it; what guests get is computed from it."""
+
+    share: Annotated[ShareMount, _says("What to mount, with {vm} where the VM's id goes.")]
+    targets: Annotated[Targets, _says("Who gets it.")] = Targets()
+    owner: Annotated[str, _says("Who it belongs to; for finding, not for isolation.")] = ""
+    tenant: Annotated[str, _says("Group of owners; for finding, not for isolation.")] = ""
+    description: Annotated[str, _says("What it is for.")] = ""
+    labels: Annotated[dict[str, str], _says("Names and values to find it by.")] = {}  # noqa: RUF012
+    enabled: Annotated[bool, _says("Whether anybody gets it; a disabled share is only saved.")] = True
+    created_at: Annotated[datetime | None, _says("When it was first published.")] = None
+    created_by: Annotated[str, _says("By whom.")] = ""
+    updated_at: Annotated[datetime | None, _says("When it was last changed.")] = None
+    updated_by: Annotated[str, _says("By whom.")] = ""
+
+    @property
+    def share_id(self) -> ShareId:
+        """The share's id."""
+        return self.share.share_id
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogSnapshot:
+    """
+    The catalog as of one sequence.
+
+    Attributes:
+        id: The catalog's identity, ``""`` for one that was never initialised.
+        seq: Everything up to this sequence has been read.
+        shares: Records by id.
+        members: VMs of each class that exists.
+        remotes: Connections without a path, by name, as stored.
+        vms: What is noted about VMs, as stored.
+        editions: For every key ever written, the sequence of its last edition, deletions included.
+        bad: Keys whose entry cannot be read, and why.
+    """
+
+    id: str = ""
+    seq: int = 0
+    shares: Mapping[ShareId, ShareRecord] = field(default_factory=dict)
+    members: Mapping[ClassName, frozenset[VmId]] = field(default_factory=dict)
+    remotes: Mapping[RemoteName, Mapping[str, Any]] = field(default_factory=dict)
+    vms: Mapping[VmId, Mapping[str, Any]] = field(default_factory=dict)
+    editions: Mapping[str, int] = field(default_factory=dict)
+    bad: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def bad_shares(self) -> dict[ShareId, str]:
+        """Ids whose record cannot be read, and why."""
+        return {ShareId(key.removeprefix("share.")): why for key, why in self.bad.items() if key.startswith("share.")}
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """
+    A change of one catalog entry.
+
+    Attributes:
+        key: The entry.
+        data: Its new text, None to delete it.
+        expected_seq: The edition it replaces, 0 where there was never one.
+    """
+
+    key: str
+    data: bytes | None
+    expected_seq: int
+
+
+def encode_record(record: ShareRecord) -> bytes:
+    """Write a share record as the catalog stores it."""
+    return msgspec.json.encode({**to_builtins(record), "share": share_to_builtins(record.share)})
+
+
+def decode_record(data: bytes) -> ShareRecord:
+    """
+    Read a share record.
+
+    Raises:
+        DecodeError: It breaks the contract.
+    """
+    return from_builtins(ShareRecord, decode_object(data, what="share record"), what="share record")
+
+
+def with_edits(snapshot: CatalogSnapshot, edits: Iterable[Edit]) -> CatalogSnapshot:
+    """Return *snapshot* as it will be once *edits* are made; its sequence stays."""
+    shares = dict(snapshot.shares)
+    members = {name: set(vms) for name, vms in snapshot.members.items()}
+    bad = dict(snapshot.bad)
+    for edit in edits:
+        kind, _, name = edit.key.partition(".")
+        bad.pop(edit.key, None)
+        match kind:
+            case "share" if edit.data is None:
+                shares.pop(ShareId(name), None)
+            case "share":
+                shares[ShareId(name)] = decode_record(edit.data or b"")
+            case "class" if edit.data is None:
+                members.pop(ClassName(name), None)
+            case "class":
+                members.setdefault(ClassName(name), set())
+            case "member":
+                class_name, _, vm = name.partition(".")
+                if edit.data is None:
+                    members.get(ClassName(class_name), set()).discard(VmId(vm))
+                else:
+                    members.setdefault(ClassName(class_name), set()).add(VmId(vm))
+            case _:
+                continue
+    frozen = {name: frozenset(vms) for name, vms in members.items()}
+    return dataclasses.replace(snapshot, shares=shares, members=frozen, bad=bad)

@@ -1,0 +1,81 @@
+"""Rosters: who is in a class, from the catalog or from wherever the caller keeps it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
+
+from controlplane.records import CatalogSnapshot
+from weft.errors import RosterError, SubjectError, UnknownNameError, WeftError
+from weft.wire.ids import ClassName, VmId, parse_vm_id
+
+
+class Roster(Protocol):
+    """
+    Class → VM ids.
+
+    An unknown class, and a source that cannot be reached, are exceptions; an empty answer means an empty class.
+    """
+
+    async def classes(self) -> Collection[str]:
+        """Name every class."""
+        ...
+
+    async def members(self, name: str) -> Collection[str]:
+        """
+        List the VMs of class *name*.
+
+        Raises:
+            UnknownNameError: There is no such class.
+        """
+        ...
+
+
+class CatalogRoster:
+    """
+    The classes of one catalog snapshot.
+
+    Args:
+        snapshot: What was read.
+    """
+
+    def __init__(self, snapshot: CatalogSnapshot) -> None:
+        self._members = snapshot.members
+
+    async def classes(self) -> Collection[str]:
+        """Name every class of the catalog."""
+        return tuple(self._members)
+
+    async def members(self, name: str) -> Collection[str]:
+        """List the VMs of class *name*; raises UnknownNameError where there is none."""
+        found = self._members.get(ClassName(name))
+        if found is None:
+            raise unknown("class", name, self._members)
+        return found
+
+
+async def ask_roster(roster: Roster, names: Iterable[str]) -> Mapping[ClassName, frozenset[VmId]]:
+    """
+    Ask *roster* for the members of each class in *names*.
+
+    Raises:
+        UnknownNameError: It has no such class.
+        RosterError: It failed, or named something that is no VM id: never taken for an empty class.
+    """
+    answers: dict[ClassName, frozenset[VmId]] = {}
+    for name in sorted(set(names)):
+        try:
+            answers[ClassName(name)] = frozenset(parse_vm_id(vm) for vm in await roster.members(name))
+        except SubjectError as exc:
+            raise RosterError(f"cannot use the roster's answer for class {name!r}: {exc}") from exc
+        except WeftError:
+            raise
+        except Exception as exc:  # the caller's own code may raise anything, and none of it means "empty"
+            raise RosterError(f"cannot get the members of class {name!r}: {type(exc).__name__}: {exc}") from exc
+    return answers
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """Build the error for a *name* that is not among *known*, with those that look like it."""
+    return UnknownNameError(what, name, difflib.get_close_matches(name, list(known), n=3, cutoff=0.6))

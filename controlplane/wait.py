@@ -1,0 +1,144 @@
+"""Waiting until guests report what was published: by listening, never by asking again and again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from nats.aio.msg import Msg
+
+from controlplane.convergence import Goal, Lacking, judge
+from controlplane.reader import read_last
+from controlplane.results import OnProgress, Outcome, Progress
+from controlplane.status import parse_status
+from weft.errors import BrokerUnreachableError
+from weft.link import Link
+from weft.wire.ids import VmId
+from weft.wire.status import VmStatus
+from weft.wire.subjects import STATUS_ALL, STATUS_PREFIX, STATUS_STREAM, status_subject, vm_of_subject
+
+READ_AGAIN_S = 1.0
+"""After a reading that the broker did not answer."""
+
+
+async def wait_for(
+    link: Link, goals: Mapping[VmId, Goal], *, timeout_s: float, on_progress: OnProgress | None = None
+) -> Outcome:
+    """
+    Wait until every VM of *goals* has converged or failed for good, or until the time is over.
+
+    Args:
+        link: Connected; a lost broker is waited for.
+        goals: What each VM must report.
+        timeout_s: Seconds.
+        on_progress: Told whenever a VM's standing changes.
+
+    Returns:
+        Who has it and who has not; running out of time is an outcome, not an error.
+
+    Raises:
+        BrokerError: The reports could not be read.
+    """
+    waiting = _Waiting(goals, on_progress)
+    subscription = await link.subscribe(STATUS_ALL, waiting.take)
+    remove = link.on_connected(waiting.read_again)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await waiting.run(link)
+    except TimeoutError:
+        return waiting.outcome()
+    finally:
+        remove()
+        await subscription.unsubscribe()
+    return waiting.outcome()
+
+
+class _Waiting:
+    """Where every VM of one wait stands."""
+
+    def __init__(self, goals: Mapping[VmId, Goal], on_progress: OnProgress | None) -> None:
+        self._goals = goals
+        self._on_progress = on_progress
+        self._heard: set[VmId] = set()
+        self._lacking: dict[VmId, Lacking] = {}
+        self._open: set[VmId] = set()
+        self._news = asyncio.Event()
+        self._must_read = True
+        for vm in goals:
+            self._judge(vm, None)
+
+    async def run(self, link: Link) -> None:
+        """Return once nothing is left to wait for."""
+        self._tell()
+        while self._open:
+            if self._must_read:
+                self._must_read = False
+                try:
+                    await self._read(link)
+                except BrokerUnreachableError:
+                    self._must_read = True
+            if self._open:
+                await self._until_news(READ_AGAIN_S if self._must_read else None)
+
+    async def _read(self, link: Link) -> None:
+        await link.flush()  # the subscription has arrived: what is reported from now on is heard
+        subjects = [status_subject(vm) for vm in self._goals]
+        for message in (await read_last(link, STATUS_STREAM, subjects, everything=STATUS_ALL)).values():
+            vm = vm_of_subject(message.subject)
+            if vm not in self._heard:
+                self._judge(vm, parse_status(message.data))
+        self._tell()
+
+    async def _until_news(self, timeout_s: float | None) -> None:
+        self._news.clear()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._news.wait()
+        except TimeoutError:
+            self._news.set()
+
+    async def take(self, msg: Msg) -> None:
+        """Learn from one report as it is sent."""
+        vm = VmId(msg.subject.removeprefix(STATUS_PREFIX))
+        if vm not in self._goals:
+            return
+        self._heard.add(vm)
+        if self._judge(vm, parse_status(msg.data)):
+            self._tell()
+        if not self._open:
+            self._news.set()
+
+    def read_again(self) -> None:
+        """After a reconnect, reports may have been missed."""
+        self._heard.clear()
+        self._must_read = True
+        self._news.set()
+
+    def _judge(self, vm: VmId, status: VmStatus | None) -> bool:
+        """Judge *vm* by its latest report; True where its standing changed."""
+        before = self._lacking.get(vm)
+        lacking = judge(vm, self._goals[vm], status)
+        if lacking is None:
+            self._lacking.pop(vm, None)
+        else:
+            self._lacking[vm] = lacking
+        if lacking is None or lacking.is_final:
+            self._open.discard(vm)
+        else:
+            self._open.add(vm)
+        return before != lacking
+
+    def _tell(self) -> None:
+        if self._on_progress is not None:
+            failed = sum(lacking.is_failed for lacking in self._lacking.values())
+            total = len(self._goals)
+            self._on_progress(Progress("wait", total - len(self._lacking), total, failed))
+
+    def outcome(self) -> Outcome:
+        """Return where every VM stands now."""
+        lacking = sorted(self._lacking.items())
+        return Outcome(
+            converged=tuple(sorted(self._goals.keys() - self._lacking.keys())),
+            failed={vm: found.problem for vm, found in lacking if found.is_failed},
+            waiting={vm: found.problem for vm, found in lacking if not found.is_failed},
+        )
