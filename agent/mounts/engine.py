@@ -104,7 +104,7 @@ class MountEngine:
         for share_id in report.adopted:
             self._losses.watch(share_id, clients.pop(share_id, None))
         for share_id, client in clients.items():  # alive without a mount: the next apply ends it
-            self._losses.watch(share_id, client)
+            self._losses.keep(share_id, client)
         return report
 
     async def apply(self, share: ShareMount) -> None:
@@ -208,9 +208,9 @@ class MountEngine:
         may_be_live = is_same_kind and live.mount_point == share.mount_point
         if not is_refresh and not (may_be_live and driver.can_apply_live(live.share, share)):
             return False
-        context = self._parts.context(self._parts.resolve(share), path=live.real_path, source=live.source)
         limit_s = self._parts.limits.live_s
         try:
+            context = self._parts.context(self._parts.resolve(share), path=live.real_path, source=live.source)
             async with asyncio.timeout(limit_s + 1):
                 if is_refresh:
                     await driver.refresh(context, deadline_s=limit_s)

@@ -28,6 +28,7 @@ class Losses:
         self._parts = parts
         self._on_change = on_change
         self._clients: dict[ShareId, ClientProcess] = {}
+        self._watched: set[ShareId] = set()
         self._lost: dict[ShareId, MountError] = {}
         self._changing: Counter[ShareId] = Counter()
         self._unsubscribe: Callable[[], None] | None = None
@@ -61,13 +62,19 @@ class Losses:
 
     def watch(self, share_id: ShareId, client: ClientProcess | None) -> None:
         """From now on, tell of the loss of *share_id*; *client* serves it."""
+        self._watched.add(share_id)
         self._lost.pop(share_id, None)
         if client is not None:
-            self._clients[share_id] = client
+            self.keep(share_id, client)
             client.on_exit(lambda: self._note(share_id))
+
+    def keep(self, share_id: ShareId, client: ClientProcess) -> None:
+        """Keep the client of a mount that is known to be lost, for who ends it."""
+        self._clients[share_id] = client
 
     def unwatch(self, share_id: ShareId) -> ClientProcess | None:
         """Tell no more of *share_id*; hand its client over."""
+        self._watched.discard(share_id)
         self._lost.pop(share_id, None)
         return self._clients.pop(share_id, None)
 
@@ -84,12 +91,13 @@ class Losses:
             self._note(share_id)
 
     def _look(self, _: MountTable) -> None:
-        for live in tuple(self._parts.live.live()):
-            self._note(live.share_id)
+        for share_id in tuple(self._watched):
+            self._note(share_id)
 
     def _note(self, share_id: ShareId) -> None:
         live = self._parts.live.find_live(share_id)
-        if live is None or live.stage is not Stage.MOUNTED or share_id in self._changing:
+        is_settled = live is not None and live.stage is Stage.MOUNTED and share_id not in self._changing
+        if live is None or not is_settled or share_id not in self._watched:
             return
         is_lost = self.presence(share_id) is not Presence.MOUNTED
         if is_lost and share_id not in self._lost:

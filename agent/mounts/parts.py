@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -126,7 +126,3 @@ class Parts:
             return ""
         text = places.read_output(Path(live.private_dir), command.log_files)
         return redact_text(text, share_secrets(resolved) | command.secrets)
-
-    def with_limits(self, limits: Limits) -> Parts:
-        """Return the same parts with other limits."""
-        return replace(self, limits=limits)

@@ -42,6 +42,19 @@ async def test_a_live_mount_is_adopted(rig: EngineRig) -> None:
     assert rig.private_files() == []
 
 
+async def test_nothing_is_lost_before_it_is_adopted(rig: EngineRig) -> None:
+    """An engine that has not looked yet takes nothing for lost, whatever happens to the mount table."""
+    share = slate("a", rig.root / "a")
+    async with rig.engine() as first:
+        await first.apply(share)
+    async with rig.engine() as second:
+        with rig.foreign_mount(rig.root / "other"):
+            await rig.table.wait_for(lambda table: table.top_at(str(rig.root / "other")), deadline_s=10)
+        assert (await second.adopt({A: share})).adopted == (A,)
+        assert rig.changes == []
+        await second.apply(unmount("a"))
+
+
 async def test_a_kernel_mount_is_adopted(rig: EngineRig) -> None:
     """A mount without a client is known by its ids."""
     (rig.sources / "s").mkdir()
