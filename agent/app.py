@@ -18,7 +18,7 @@ from agent.control import ControlServer
 from agent.credentials import CredentialResolver
 from agent.desired import Accepted, Desired, accept_boot
 from agent.drivers.registry import load_drivers
-from agent.feed import Arrived, Feed
+from agent.feed import Feed
 from agent.identity import Identity
 from agent.inbox import Inbox
 from agent.ledger import Held, Ledger
@@ -34,6 +34,7 @@ from agent.reconcile.reconciler import NOTHING_YET, Progress, Reconciler
 from agent.report import Facts, build_report
 from agent.reporter import Reporter
 from agent.run_dir import RunDirLock
+from agent.stored import Arrived
 from weft.errors import ErrorCode, MountError
 from weft.link import Link, LinkOptions
 from weft.wire.ids import ShareId

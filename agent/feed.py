@@ -3,50 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from collections.abc import Awaitable, Callable
 
-import msgspec
 import structlog
 from nats.aio.msg import Msg
 
 from agent.desired import Stamp
-from weft.errors import (
-    BrokerDeniedError,
-    BrokerError,
-    BrokerUnreachableError,
-    NoRespondersError,
-    StreamMissingError,
-    WeftError,
-)
+from agent.stored import Arrived, StoredState, parse_stamp
+from weft.errors import NoRespondersError, StreamMissingError, WeftError
 from weft.link import Link, LinkState, Subscription
 from weft.wire.ids import VmId
 from weft.wire.status import Mode
-from weft.wire.subjects import LIVE_TEMPLATE, MOUNTS_ALL, MOUNTS_STREAM, live_subject, subject
+from weft.wire.subjects import MOUNTS_STREAM, live_subject, subject
 
-DIRECT_GET = f"$JS.API.DIRECT.GET.{MOUNTS_STREAM}."
-MESSAGE_GET = f"$JS.API.STREAM.MSG.GET.{MOUNTS_STREAM}"
-STREAM_CREATE = f"$JS.API.STREAM.CREATE.{MOUNTS_STREAM}"
-READ_TIMEOUT_S = 5.0
 READ_INTERVAL_S = 60.0
 RETRY_S = 2.0
 """After a failed read; jittered, and well above what ten thousand guests at once would make a storm."""
-NO_MESSAGE_CODE = 10037
+
+RE_READS_S = (0.02, 0.1, 0.5, 2.0)
+"""After a hint from a plain subscription: the message flies past before the stream has stored it, or refused it."""
 
 log = structlog.get_logger("weft.feed")
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A message for this guest, and the broker's place for it (None for one that was not stored)."""
-
-    data: bytes
-    stamp: Stamp | None
 
 
 class Feed:
@@ -79,6 +57,7 @@ class Feed:
         self._link = link
         self._vm = vm
         self._subject = subject(vm)
+        self._stored = StoredState(link, vm)
         self._deliver = deliver
         self._may_create_stream = may_create_stream
         self._read_interval_s = read_interval_s
@@ -87,6 +66,8 @@ class Feed:
         self._plain: Subscription | None = None
         self._is_core = False
         self._problem: WeftError | None = None
+        self._last_stamp: Stamp | None = None
+        self._re_reads_s: list[float] = []
         self._reads = 0
         self._is_reading = False
         self._was_read = asyncio.Event()
@@ -123,9 +104,9 @@ class Feed:
 
     async def read_now(self) -> None:
         """Return after a read that began after this call, whether it found anything or failed."""
-        begun = self._reads
+        enough = self._reads + 1 + self._is_reading  # the read under way may have begun before what we look for
         self.read_soon()
-        while self._reads < begun + 1 + self._is_reading:
+        while self._reads < enough:
             self._was_read.clear()
             await self._was_read.wait()
 
@@ -139,8 +120,6 @@ class Feed:
     async def _read_and_tell(self) -> float:
         """Read once and return the seconds until the next read."""
         self._news.clear()
-        if self._link.state is not LinkState.CONNECTED:
-            return self._read_interval_s
         self._is_reading = True
         try:
             return await self._read_and_deliver()
@@ -150,6 +129,8 @@ class Feed:
             self._was_read.set()
 
     async def _read_and_deliver(self) -> float:
+        if self._link.state is not LinkState.CONNECTED:
+            return self._read_interval_s  # connecting is news
         try:
             arrived = await self._read()
         except WeftError as exc:
@@ -160,8 +141,14 @@ class Feed:
         if self._problem is not None:
             log.info("stream.readable", vm=self._vm)
             self._problem = None
+        stamp = arrived.stamp if arrived is not None else None
+        is_news, self._last_stamp = stamp != self._last_stamp, stamp
         if arrived is not None:
             await self._deliver(arrived)
+        if is_news:
+            self._re_reads_s.clear()
+        if self._re_reads_s:
+            return self._re_reads_s.pop(0)
         return self._read_interval_s
 
     # --- reading --------------------------------------------------------------------------------------------------
@@ -174,19 +161,12 @@ class Feed:
             The message, None where the stream has none for this guest or nothing is stored at all (core mode).
         """
         try:
-            msg = await self._link.request(DIRECT_GET + self._subject, timeout_s=READ_TIMEOUT_S)
+            arrived = await self._stored.read_directly()
         except NoRespondersError:
             return await self._read_otherwise()
         await self._leave_core()
         await self._drop_plain()
-        headers = msg.headers or {}
-        match headers.get("Status"):
-            case None:
-                return Arrived(msg.data, _stamp(headers))
-            case "404":
-                return None
-            case status:
-                raise BrokerError(f"cannot read {self._subject}: {status} {headers.get('Description', '')}".rstrip())
+        return arrived
 
     async def _read_otherwise(self) -> Arrived | None:
         if not self._link.has_jetstream:
@@ -195,68 +175,18 @@ class Feed:
         await self._leave_core()
         await self._listen_plain()
         try:
-            return await self._read_plain_stream()
+            return await self._stored.read_through_api()
         except StreamMissingError:
             if not self._may_create_stream:
                 raise
-            await self._create_stream()
-            return await self._read_plain_stream()
-
-    async def _read_plain_stream(self) -> Arrived | None:
-        request = msgspec.json.encode({"last_by_subj": self._subject})
-        try:
-            msg = await self._link.request(MESSAGE_GET, request, timeout_s=READ_TIMEOUT_S)
-        except BrokerDeniedError as exc:
-            raise BrokerDeniedError(
-                f"cannot read {self._subject}: stream {MOUNTS_STREAM} is missing or offers no Direct Get; run weft init"
-            ) from exc
-        except NoRespondersError as exc:
-            raise StreamMissingError(
-                f"cannot read {self._subject}: this account of the broker has no JetStream; run weft init where it has"
-            ) from exc
-        answer = _decoded(msg.data)
-        error = answer.get("error")
-        if isinstance(error, dict):
-            if error.get("err_code") == NO_MESSAGE_CODE:
-                return None
-            if error.get("code") == 404:
-                raise StreamMissingError(
-                    f"cannot read {self._subject}: stream {MOUNTS_STREAM} does not exist; run weft init"
-                )
-            raise BrokerError(f"cannot read {self._subject}: {error.get('description')}")
-        stored = answer.get("message", {})
-        try:
-            data = base64.b64decode(stored.get("data", ""))
-            stamp = Stamp(_nanoseconds(stored["time"]), int(stored["seq"]))
-        except (KeyError, ValueError, binascii.Error) as exc:
-            raise BrokerError(f"cannot read {self._subject}: the broker's answer makes no sense") from exc
-        return Arrived(data, stamp)
-
-    async def _create_stream(self) -> None:
-        config = {
-            "name": MOUNTS_STREAM,
-            "subjects": [MOUNTS_ALL],
-            "max_msgs_per_subject": 1,
-            "discard": "new",
-            "republish": {"src": MOUNTS_ALL, "dest": LIVE_TEMPLATE},
-            "max_consumers": 10_000,
-            "storage": "file",
-            "allow_direct": True,
-            "retention": "limits",
-            "num_replicas": 1,
-        }
-        answer = _decoded(
-            (await self._link.request(STREAM_CREATE, msgspec.json.encode(config), timeout_s=READ_TIMEOUT_S)).data
-        )
-        if "error" in answer:
-            raise BrokerError(f"cannot create stream {MOUNTS_STREAM}: {answer['error'].get('description')}")
-        log.warning("stream.created", stream=MOUNTS_STREAM, why="development setting create_stream")
+            await self._stored.create()
+            return await self._stored.read_through_api()
 
     # --- hearing --------------------------------------------------------------------------------------------------
 
     async def _on_live(self, msg: Msg) -> None:
         headers = msg.headers or {}
-        stamp = _stamp(headers)
+        stamp = parse_stamp(headers)
         if headers.get("Nats-Stream") == MOUNTS_STREAM and headers.get("Nats-Subject") == self._subject and stamp:
             await self._deliver(Arrived(msg.data, stamp))
         else:
@@ -266,6 +196,7 @@ class Feed:
         if self._is_core:
             await self._deliver(Arrived(msg.data, None))
         else:
+            self._re_reads_s = list(RE_READS_S)
             self.read_soon()
 
     async def _listen_plain(self) -> None:
@@ -292,30 +223,3 @@ class Feed:
         if self._is_core:
             self._is_core = False
             log.info("stream.present", vm=self._vm)
-
-
-def _stamp(headers: Mapping[str, str]) -> Stamp | None:
-    try:
-        return Stamp(_nanoseconds(headers["Nats-Time-Stamp"]), int(headers["Nats-Sequence"]))
-    except (KeyError, ValueError):
-        return None
-
-
-def _nanoseconds(text: str) -> int:
-    """Read the broker's RFC 3339 time, which has up to nine decimals."""
-    whole, _, rest = text.partition(".")
-    if not rest:
-        return int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()) * 10**9
-    digits = rest[: next((n for n, char in enumerate(rest) if not char.isdigit()), len(rest))]
-    zone = rest[len(digits) :].replace("Z", "+00:00")
-    return int(datetime.fromisoformat(whole + zone).timestamp()) * 10**9 + int(digits.ljust(9, "0")[:9])
-
-
-def _decoded(data: bytes) -> dict[str, Any]:
-    try:
-        answer = msgspec.json.decode(data)
-    except msgspec.DecodeError as exc:
-        raise BrokerUnreachableError("cannot understand the broker's answer: it is not JSON") from exc
-    if not isinstance(answer, dict):
-        raise BrokerUnreachableError("cannot understand the broker's answer: it is no object")
-    return answer

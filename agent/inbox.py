@@ -8,7 +8,7 @@ from typing import assert_never
 import structlog
 
 from agent.desired import Accepted, Conflict, Desired, Refused, Stale, Unchanged, Verdict, accept, dismissals
-from agent.feed import Arrived
+from agent.stored import Arrived
 from weft.errors import DecodeError, ErrorCode, RevisionConflictError, StaleRevisionError
 from weft.wire.codec import Message, decode_message
 from weft.wire.mountset import MountSet

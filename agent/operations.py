@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -76,9 +77,9 @@ class Operations:
         return await self._orders[verb](request)
 
     async def _status(self, request: dict[str, Any]) -> dict[str, Any]:
-        values = to_builtins(self._report())
-        values.setdefault("shares", [])
-        return {"status": values}
+        status = self._report()
+        always = {"revision": status.revision, "held_revision": status.held_revision, "mode": status.mode, "shares": []}
+        return {"status": always | to_builtins(status)}
 
     async def _route(self, request: dict[str, Any]) -> dict[str, Any]:
         path = parse_absolute_path(str(request.get("path", "")), field="path")
@@ -102,21 +103,22 @@ class Operations:
 
     async def _wait(self, request: dict[str, Any]) -> dict[str, Any]:
         share_id = self._known(request)
-        await self._until(share_id, request, lambda progress: is_reached(progress, share_id))
+        await self._until(share_id, _Patience.of(request), lambda progress: is_reached(progress, share_id))
         standing = self._reconciler.progress.standings.get(share_id)
         return {"id": share_id, "state": standing.state if standing else "gone"}
 
     async def _unmount(self, request: dict[str, Any]) -> dict[str, Any]:
-        standings = self._reconciler.progress.standings
         if request.get("all"):
-            ids = frozenset(standings) | frozenset(self._desired().shares)
-            self._reconciler.hold(ids)  # for a shutdown, so not beyond this run
+            ids = frozenset(self._reconciler.progress.standings) | frozenset(self._desired().shares)
         else:
             ids = frozenset({self._known(request)})
-            self._reconciler.hold(self._reconciler.held | ids)
-            await self._keep_held(self._reconciler.held)
+        held = self._reconciler.held | ids
+        self._reconciler.hold(held)
+        if not request.get("is_shutdown"):  # after a shutdown, the next boot mounts everything again
+            await self._keep_held(held)
+        patience = _Patience.of(request)
         for share_id in sorted(ids):
-            await self._until(share_id, request, partial(_is_down, share_id))
+            await self._until(share_id, patience, partial(_is_down, share_id))
         return {"unmounted": sorted(ids)}
 
     async def _retry(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -144,14 +146,12 @@ class Operations:
             raise UnknownNameError("share", share_id, nearest)
         return share_id
 
-    async def _until(self, share_id: ShareId, request: dict[str, Any], is_done: Callable[[Progress], bool]) -> None:
-        seconds = request.get("timeout_s")
-        limit_s = min(float(seconds), LONGEST_WAIT_S) if isinstance(seconds, int | float) else DEFAULT_WAIT_S
+    async def _until(self, share_id: ShareId, patience: _Patience, is_done: Callable[[Progress], bool]) -> None:
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout_at(patience.ends_at_s):
                 await self._reconciler.wait_for(is_done)
         except TimeoutError as exc:
-            raise self._not_converged(share_id, limit_s) from exc
+            raise self._not_converged(share_id, patience.limit_s) from exc
 
     def _not_converged(self, share_id: ShareId, limit_s: float) -> WeftError:
         standing = self._reconciler.progress.standings.get(share_id)
@@ -159,6 +159,20 @@ class Operations:
             return NotConvergedError(f"cannot say more of share {share_id!r}: it is unknown now")
         why = f": {standing.fault.message}" if standing.fault is not None else ""
         return NotConvergedError(f"share {share_id!r} is still {standing.state} after {limit_s:g} s{why}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Patience:
+    """How long a request may take as a whole, and when that is over by the loop's clock."""
+
+    limit_s: float
+    ends_at_s: float
+
+    @classmethod
+    def of(cls, request: Mapping[str, Any]) -> _Patience:
+        seconds = request.get("timeout_s")
+        limit_s = min(float(seconds), LONGEST_WAIT_S) if isinstance(seconds, int | float) else DEFAULT_WAIT_S
+        return cls(limit_s, asyncio.get_running_loop().time() + limit_s)
 
 
 def _is_down(share_id: ShareId, progress: Progress) -> bool:

@@ -13,10 +13,11 @@ from nats.aio.client import Client
 from agent.apply import ApplyFunc
 from agent.clock import Clock
 from agent.desired import Desired
-from agent.feed import READ_INTERVAL_S, Arrived, Feed
+from agent.feed import READ_INTERVAL_S, Feed
 from agent.inbox import Inbox
 from agent.reconcile.live import LiveShare, Presence
 from agent.reconcile.reconciler import Progress, Reconciler
+from agent.stored import Arrived
 from weft.link import Link, LinkState
 from weft.wire.digest import share_digest
 from weft.wire.ids import ShareId, parse_vm_id

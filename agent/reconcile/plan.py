@@ -98,11 +98,15 @@ class _Planner:
         self.there = {share_id: mount for share_id, mount in live.items() if mount.presence is not Presence.ABSENT}
         self.at: dict[str, set[ShareId]] = defaultdict(set)
         self.below: dict[str, set[ShareId]] = defaultdict(set)
-        self.binds = {share_id for share_id, mount in self.there.items() if bind_source(mount.share)}
+        self.showing: dict[str, set[ShareId]] = defaultdict(set)
         for share_id, mount in self.there.items():
             self.at[mount.share.mount_point].add(share_id)
             for path in ancestors(mount.share.mount_point):
                 self.below[path].add(share_id)
+            source = bind_source(mount.share)
+            if source is not None:
+                for path in (source, *ancestors(source)):
+                    self.showing[path].add(share_id)
         running = [phase.running for phase in phases.values() if phase.running is not None]
         self.working_at = {path for step in running if step.kind is not StepKind.CHECK for path in step.mount_points}
         self.working_below = {above for path in self.working_at for above in ancestors(path)}
@@ -295,8 +299,7 @@ class _Planner:
         """Return the other mounts that stand on one of *places*."""
         found: set[ShareId] = set()
         for place in places:
-            found |= self.below.get(place, set())
-            found |= {other for other in self.binds if stands_on(self.there[other].share, place)}
+            found |= self.below.get(place, set()) | self.showing.get(place, set())
         return found - {share_id}
 
     def _claim_order(self) -> None:

@@ -159,20 +159,20 @@ class Reconciler:
             self._alarm.cancel()
             self._alarm = None
         now_s = self._clock.now_s()
-        the_plan = self._plan(now_s)
+        the_plan = plan(
+            self._desired, self._phases, self._observe(), held=self._held, now_s=now_s, utc=self._clock.utc()
+        )
         for step in the_plan.steps:
             share_id = step.share.share_id
             self._phases[share_id] = transitions.begin(self._phases.get(share_id, Phase()), step)
         for step in the_plan.steps:
             self._group.create_task(self._perform(step), name=f"weft-{step.kind}-{step.share.id}")
         if the_plan.steps:
-            the_plan = self._plan(now_s)  # what began now stands as mounting or unmounting
+            self.wake()  # the steps begin first; the next pass tells where everything stands then
+            return
         if the_plan.wake_at_s is not None:
             self._alarm = self._clock.call_later(max(the_plan.wake_at_s - now_s, 0.0), self.wake)
         self._publish(the_plan)
-
-    def _plan(self, now_s: float) -> Plan:
-        return plan(self._desired, self._phases, self._observe(), held=self._held, now_s=now_s, utc=self._clock.utc())
 
     def _publish(self, the_plan: Plan) -> None:
         before = self._progress

@@ -12,7 +12,7 @@ from weft.errors import ErrorCode
 from weft.wire.blocks import BindBlock
 from weft.wire.ids import ShareId
 from weft.wire.paths import is_at_or_below
-from weft.wire.route import route, shadowed_by
+from weft.wire.route import shadowed_by
 from weft.wire.share import ShareMount
 from weft.wire.status import ShareState
 
@@ -99,13 +99,12 @@ def stands_on(share: ShareMount, mount_point: str) -> bool:
 
 def _bases(active: Mapping[ShareId, Entry]) -> dict[ShareId, frozenset[ShareId]]:
     by_path = {entry.share.mount_point: share_id for share_id, entry in active.items()}
-    placed = [entry.share for entry in active.values()]
     bases: dict[ShareId, frozenset[ShareId]] = {}
     for share_id, entry in active.items():
         on = {by_path[path] for path in ancestors(entry.share.mount_point) if path in by_path}
         source = bind_source(entry.share)
         if source is not None:
-            on.update(route(source, placed).candidates)
+            on |= {by_path[path] for path in (source, *ancestors(source)) if path in by_path}
         bases[share_id] = frozenset(on)
     return bases
 
