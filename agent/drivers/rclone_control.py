@@ -15,6 +15,7 @@ from agent.drivers.http_call import HttpError, call
 from agent.drivers.rclone_failures import SIGNS
 from weft.errors import ErrorCode, HungError, MountError, ProcessError
 
+_SOCKET_RETRY_S: Final = 0.01
 _RELEASE_S: Final = 0.05
 """The kernel tells the client that a file was closed only after close() has returned, a few milliseconds later."""
 
@@ -32,13 +33,13 @@ async def call_control(
         deadline_s: Seconds for connecting, asking and answering.
 
     Raises:
-        HungError: no answer in time.
+        HungError: no answer in time, or no socket yet.
         ProcessError: nobody listens: the client is gone.
         MountError: the client refuses; the detail says why.
     """
     try:
         async with asyncio.timeout(deadline_s):
-            reader, writer = await asyncio.open_unix_connection(str(socket))
+            reader, writer = await _connect(socket)
             content = msgspec.json.encode(dict(parameters or {}))
             reply = await call(reader, writer, host="rclone", target=f"/{command}", content=content)
     except TimeoutError as exc:
@@ -55,6 +56,20 @@ async def call_control(
         # the answer repeats the parameters under "input": only the reason may go further
         raise MountError(f"cannot call {command}: rclone refuses", detail=str(answer.get("error", "")))
     return answer
+
+
+async def _connect(socket: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """
+    Connect, waiting for the socket to appear: rclone (1.75.2) may make it after its mount shows.
+
+    Whoever took "no socket" for "nothing pending" would lose what was written in that moment. A client that was killed
+    leaves its socket, which refuses at once.
+    """
+    while True:
+        try:
+            return await asyncio.open_unix_connection(str(socket))
+        except FileNotFoundError:
+            await asyncio.sleep(_SOCKET_RETRY_S)
 
 
 async def find_uploads(socket: Path, *, deadline_s: float) -> PendingUploads:

@@ -15,6 +15,7 @@ from typing import Final
 from agent.drivers.programs import PATH
 
 _VERSION_DEADLINE_S: Final = 2.0
+_END_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ async def run_program(
     argv: Sequence[str], *, env: Mapping[str, str], deadline_s: float, pass_fds: Sequence[int] = ()
 ) -> Finished | None:
     """
-    Run a program that only asks; it is killed at the deadline, and not waited for, as it may hang in the kernel.
+    Run a program that only asks; it is killed at the deadline, and not waited for long, as it may hang in the kernel.
 
     Returns:
         How it ended, or None when it had to be killed.
@@ -51,11 +52,20 @@ async def run_program(
         async with asyncio.timeout(deadline_s):
             stdout, stderr = await process.communicate()
     except TimeoutError:
+        await _end(process)
         return None
-    finally:
+    except asyncio.CancelledError:
         _kill(process)
+        raise
     assert process.returncode is not None, "communicate() returned"
     return Finished(process.returncode, (stdout + stderr).decode(errors="replace"))
+
+
+async def _end(process: Process) -> None:
+    _kill(process)
+    with contextlib.suppress(TimeoutError):  # it is stuck in the kernel and ends when it can
+        async with asyncio.timeout(_END_S):
+            await process.wait()
 
 
 def _kill(process: Process) -> None:

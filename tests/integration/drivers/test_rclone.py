@@ -15,6 +15,7 @@ import pytest
 from agent.drivers.base import MountContext
 from agent.drivers.rclone import RcloneDriver
 from agent.drivers.rclone_config import build_config
+from agent.drivers.rclone_control import find_uploads
 from tests.integration.drivers.running import context_in, mount_line, running
 from tests.parts.rclone_servers import RcloneServer, rclone_binary
 from weft.errors import CommandNotFoundError, ErrorCode, HungError, MountError, ProcessError
@@ -313,6 +314,25 @@ async def test_a_client_that_does_not_answer_is_told_from_one_that_is_gone(s3: R
         await asyncio.to_thread(client.process.wait, 10)
         with pytest.raises(ProcessError):
             await driver.find_pending(context, deadline_s=5)
+
+
+async def test_a_control_socket_that_comes_late_is_waited_for(tmp_path: Path) -> None:
+    """The mount may show before it; "no socket" must not be taken for "nothing pending"."""
+    path = tmp_path / "rc.sock"
+    asking = asyncio.create_task(find_uploads(path, deadline_s=10))
+    await asyncio.sleep(0)
+    assert not asking.done()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\n{}")
+        writer.close()
+
+    async with await asyncio.start_unix_server(answer, path):
+        assert (await asking).files == 0
+    path.unlink()
+    with pytest.raises(HungError):
+        await find_uploads(path, deadline_s=0.1)
 
 
 async def test_rclone_reads_back_what_we_write(tmp_path: Path) -> None:
