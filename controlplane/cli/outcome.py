@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from controlplane.cli.output import GAP, NOTHING, counted
+from controlplane.cli.output import GAP, NOTHING, counted, natural
 from controlplane.results import FanOut, Outcome, VmProblem
 
 
@@ -30,7 +30,7 @@ def trouble_of(fan_out: FanOut) -> list[str]:
     """Say for each VM whose state is not known to be stored why, one line each."""
     troubled = [(vm, "not stored", why) for vm, why in fan_out.failed.items()]
     troubled += [(vm, "unknown", why) for vm, why in fan_out.unknown.items()]
-    return _aligned([(vm, word, why) for vm, word, why in sorted(troubled)])
+    return _aligned(sorted(troubled, key=lambda line: natural(line[0])))
 
 
 def changes_of(fan_out: FanOut) -> list[str]:
@@ -38,7 +38,7 @@ def changes_of(fan_out: FanOut) -> list[str]:
     return _aligned(
         [
             (vm, "change" if vm in fan_out.stored else "unchanged", _expected(fan_out.expected.get(vm, {})))
-            for vm in sorted({*fan_out.stored, *fan_out.unchanged})
+            for vm in sorted({*fan_out.stored, *fan_out.unchanged}, key=natural)
         ]
     )
 
@@ -63,7 +63,7 @@ def verdict_of(outcome: Outcome, *, timeout_s: float) -> str:
 def problems_of(outcome: Outcome, *, now: datetime) -> list[str]:
     """Say for each VM that has not converged why and when it is tried again, one line each."""
     problems = {**outcome.waiting, **outcome.failed}
-    return _aligned([_problem_cells(problems[vm], now) for vm in sorted(problems)])
+    return _aligned([_problem_cells(problems[vm], now) for vm in sorted(problems, key=natural)])
 
 
 def _problem_cells(problem: VmProblem, now: datetime) -> tuple[str, ...]:

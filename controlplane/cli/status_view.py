@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from controlplane.cli.output import Column, Row, counted, format_age, format_table
+from controlplane.cli.output import Column, Row, counted, format_age, format_table, natural
 from weft.wire.status import ShareState, ShareStatus
 from weft.wire.tolerant import to_builtins
 
@@ -170,5 +170,5 @@ def reasons_table(views: Iterable[VmView]) -> str:
 
 
 def _few(vms: Sequence[str]) -> str:
-    shown = ", ".join(sorted(vms)[:SHOWN_VMS])
+    shown = ", ".join(sorted(vms, key=natural)[:SHOWN_VMS])
     return f"{shown} and {len(vms) - SHOWN_VMS} more" if len(vms) > SHOWN_VMS else shown

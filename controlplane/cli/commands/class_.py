@@ -9,7 +9,7 @@ import click
 from controlplane.cli.command import group
 from controlplane.cli.fanout import Manner, run_fan_out
 from controlplane.cli.options import output_option, wait_options, yes_option
-from controlplane.cli.output import counted
+from controlplane.cli.output import counted, natural
 from controlplane.cli.rosterfile import parse_vm_ids
 from controlplane.cli.session import say, with_plane
 from controlplane.cli.textfile import read_text
@@ -69,7 +69,7 @@ def info(name: str, output: str) -> None:
 
         click.echo(format_json({"class": name, "vms": list(members)}))
     else:
-        for vm in members:
+        for vm in sorted(members, key=natural):
             click.echo(vm)
 
 

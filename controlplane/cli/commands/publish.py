@@ -127,9 +127,10 @@ def _show(prepared: Prepared) -> None:
 
 
 def _send_unstored(prepared: Prepared, vms: tuple[str, ...], classes: tuple[str, ...]) -> None:
-    if not vms or classes:
+    if not vms or classes or prepared.needs_catalog:
         raise click.UsageError(
-            "--unstored needs --vm and knows no classes: nothing is stored", ctx=click.get_current_context()
+            "--unstored needs --vm and --from (or a file): without a store there are no classes and no catalog",
+            ctx=click.get_current_context(),
         )
     shares = prepared.shares_without_catalog()
 

@@ -38,6 +38,7 @@ def command(vm: str | None, classes: tuple[str, ...], failed: bool, output: str)
       weft status -o json
     """
     from controlplane.cli import status_view
+    from controlplane.cli.output import natural
 
     async def work(plane: ControlPlane) -> list[VmView]:
         if vm is not None:
@@ -47,8 +48,8 @@ def command(vm: str | None, classes: tuple[str, ...], failed: bool, output: str)
         wanted = sorted({member for name in classes for member in await plane.members(name)})
         return await plane.status(wanted) if wanted else []
 
-    views = with_plane(work)
-    shown = [view for view in sorted(views, key=lambda view: view.vm) if not failed or status_view.is_failed(view)]
+    views = sorted(with_plane(work), key=lambda view: natural(view.vm))
+    shown = [view for view in views if not failed or status_view.is_failed(view)]
     if output in ("json", "name"):
         _print(status_view.VM_COLUMNS, [status_view.vm_row(view) for view in shown], output)
     elif vm is not None:

@@ -30,10 +30,10 @@ def list_vms(output: str) -> None:
       weft vm list -o name
     """
     views = with_plane(lambda plane: plane.vms())
-    from controlplane.cli.output import format_listing
+    from controlplane.cli.output import format_listing, natural
     from controlplane.cli.status_view import VM_COLUMNS, vm_row
 
-    rows = [vm_row(view) for view in sorted(views, key=lambda view: view.vm)]
+    rows = [vm_row(view) for view in sorted(views, key=lambda view: natural(view.vm))]
     if not rows and output in ("table", "wide"):
         say("no VM is known yet\n  try: weft class create CLASS VM…")
         return

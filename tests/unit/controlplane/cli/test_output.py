@@ -14,6 +14,7 @@ from controlplane.cli.output import (
     format_fields,
     format_listing,
     format_table,
+    natural,
 )
 
 COLUMNS = (Column("ID"), Column("OWNER", is_wide=True), Column("WHERE"))
@@ -67,6 +68,11 @@ def test_fields_are_dotted_and_aligned() -> None:
 def test_ages_use_their_largest_unit(seconds: float | None, text: str) -> None:
     """Two of a unit are needed before it is used: 119s says more than 1m."""
     assert format_age(seconds) == text
+
+
+def test_names_are_ordered_as_people_do() -> None:
+    """A class of thirty reads from 1 to 30."""
+    assert sorted(["vm-10", "vm-2", "b", "vm-1", "7"], key=natural) == ["7", "b", "vm-1", "vm-2", "vm-10"]
 
 
 def test_counting_knows_one_from_many() -> None:

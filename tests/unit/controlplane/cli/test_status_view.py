@@ -1,0 +1,89 @@
+"""The fleet as operators see it."""
+
+from __future__ import annotations
+
+import pytest
+
+from controlplane.cli.status_view import counts_table, is_failed, reasons_table, status_record, vm_row, vm_state
+from controlplane.status import VmView
+from weft.errors import ErrorCode
+from weft.wire.ids import ClassName, VmId
+from weft.wire.status import ShareError, ShareState, ShareStatus, VmStatus
+
+ALGEBRA = ClassName("algebra")
+
+
+def view(vm: str, *states: ShareState, held: int = 5, stored: int = 5, is_stale: bool = False) -> VmView:
+    """Build a VM of class algebra whose shares s0, s1 … are in *states*; what fails, fails for the same reason."""
+    unreachable = ShareError(code=ErrorCode.UNREACHABLE, message="cannot reach x")
+    shares = tuple(
+        ShareStatus(id=f"s{n}", state=state, error=unreachable if state is ShareState.BACKOFF else None)
+        for n, state in enumerate(states)
+    )
+    status = VmStatus(vm=vm, held_revision=held, shares=shares)
+    return VmView(VmId(vm), status, stored, 3.0, is_stale, classes=(ALGEBRA,))
+
+
+@pytest.mark.parametrize(
+    ("seen", "state"),
+    [
+        pytest.param(VmView(VmId("v")), "silent", id="never reported"),
+        pytest.param(view("v", ShareState.MOUNTED, is_stale=True), "stale", id="missed its heartbeats"),
+        pytest.param(view("v", ShareState.MOUNTED, ShareState.DEGRADED), "failing", id="one share degraded"),
+        pytest.param(view("v", ShareState.MOUNTED, held=4), "waiting", id="behind what is stored"),
+        pytest.param(view("v", ShareState.MOUNTING), "waiting", id="still at it"),
+        pytest.param(view("v", ShareState.MOUNTED, ShareState.SHADOWED, ShareState.EXPIRED), "ok", id="all as wanted"),
+        pytest.param(view("v"), "ok", id="nothing wanted"),
+    ],
+)
+def test_a_vm_is_in_one_state(seen: VmView, state: str) -> None:
+    """The worst that is known decides; only waiting and ok need no look."""
+    assert vm_state(seen) == state
+    assert is_failed(seen) == (state not in ("waiting", "ok"))
+
+
+def test_counts_are_by_class_and_share() -> None:
+    """Each member counts once per share; a VM in no class counts under a dash."""
+    views = [
+        view("vm-1", ShareState.MOUNTED, ShareState.BACKOFF),
+        view("vm-2", ShareState.MOUNTED, ShareState.PENDING),
+        view("vm-3", ShareState.MOUNTED, is_stale=True),
+        VmView(VmId("vm-4")),
+    ]
+
+    assert [line.split() for line in counts_table(views).splitlines()] == [
+        ["CLASS", "SHARE", "VMS", "MOUNTED", "FAILED", "WAITING", "SILENT"],
+        ["-", "-", "1", "0", "0", "0", "1"],
+        ["algebra", "s0", "3", "2", "0", "0", "1"],
+        ["algebra", "s1", "2", "0", "1", "1", "0"],
+    ]
+    assert "algebra" not in counts_table(views, ("physics",))
+
+
+def test_failures_are_grouped_by_reason_the_most_frequent_first() -> None:
+    """One reason is one line, however many VMs have it; a few of them are named, in people's order."""
+    views = [view(f"vm-{n}", ShareState.BACKOFF) for n in range(12, 0, -1)] + [VmView(VmId("vm-99"))]
+
+    lines = reasons_table(views).splitlines()
+
+    assert lines[1].split("   ")[0] == "12 VMs"
+    assert "unreachable: cannot reach x" in lines[1]
+    assert lines[1].endswith("vm-1, vm-2, vm-3, vm-4, vm-5 and 7 more")
+    assert lines[2].startswith("1 VM ")
+    assert reasons_table([view("v", ShareState.MOUNTED)]) == ""
+
+
+def test_records_are_what_the_guest_sent() -> None:
+    """A VM that never reported still has its id and an empty list."""
+    assert status_record(VmView(VmId("v"))) == {"vm": "v", "shares": []}
+    assert status_record(view("v", ShareState.MOUNTED)) == {
+        "vm": "v",
+        "held_revision": 5,
+        "shares": [{"id": "s0", "state": "mounted"}],
+    }
+
+
+def test_the_line_of_a_vm_shows_its_first_problem() -> None:
+    """What is wrong with the VM itself goes before what is wrong with a share."""
+    assert vm_row(view("v", ShareState.BACKOFF)).cells[-1] == "unreachable: cannot reach x"
+    assert vm_row(view("v", ShareState.BACKOFF, is_stale=True)).cells[-1] == "is silent"
