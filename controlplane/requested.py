@@ -48,7 +48,7 @@ def build_share(values: Mapping[str, Any], changes: Changes) -> ShareMount:
 
     Raises:
         DecodeError: the result breaks the contract.
-        ConfigError: it would be mounted on a system directory.
+        ConfigError: it would be mounted on a system directory, or asks to be unmounted.
     """
     result = dict(values)
     parse_share_id(result.get("id"))
@@ -66,6 +66,8 @@ def build_share(values: Mapping[str, Any], changes: Changes) -> ShareMount:
         result = assigned(result, target.path, value)
     result.setdefault("mount_point", f"{DEFAULT_ROOT}/{result['id']}")
     share = parse_share(result)
+    if share.is_unmount:
+        raise ConfigError([f"cannot publish share {share.id!r} with action unmount: weft unpublish takes it away"])
     directory = system_directory_of(share.mount_point)
     if directory is not None:
         raise ConfigError(

@@ -61,6 +61,12 @@ def test_what_breaks_the_contract_is_refused(values: dict[str, str], error: type
         build_share(values, Changes(source=BIND))
 
 
+def test_publishing_an_unmount_is_refused() -> None:
+    """What is to go away is unpublished; a catalog holds what should be there."""
+    with pytest.raises(ConfigError, match="weft unpublish"):
+        build_share({"id": "x", "action": "unmount"}, Changes())
+
+
 def test_secrets_never_show_in_a_repr() -> None:
     """Neither assignments nor sources appear where changes are printed."""
     field = find_field("cubefs.secret_key")
