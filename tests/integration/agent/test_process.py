@@ -7,12 +7,9 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import nats
 import pytest
 from nats.aio.client import Client
 
@@ -25,40 +22,6 @@ from weft.wire.status import decode_status
 from weft.wire.subjects import MOUNTS_STREAM, subject
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("nothing_left")]
-
-STREAM = {
-    "name": MOUNTS_STREAM,
-    "subjects": ["weft.mounts.*"],
-    "max_msgs_per_subject": 1,
-    "allow_direct": True,
-    "republish": {"src": "weft.mounts.*", "dest": "weft.live.{{wildcard(1)}}"},
-}
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Iterator[Path]:
-    """A directory with a short path, and nothing mounted below it afterwards."""
-    with tempfile.TemporaryDirectory(prefix="wa-", ignore_cleanup_errors=True) as short:
-        try:
-            yield Path(short)
-        finally:
-            for entry in reversed(read_mount_table().below(short)):
-                subprocess.run(["umount", "-l", entry.mount_point], check=False)
-
-
-@pytest.fixture
-async def nc(broker: Broker) -> AsyncIterator[Client]:
-    """A publisher's connection, with the stream made."""
-    client = await nats.connect(broker.url, reconnect_time_wait=0.05, max_reconnect_attempts=-1)
-    await client.request(f"$JS.API.STREAM.CREATE.{MOUNTS_STREAM}", json.dumps(STREAM).encode(), timeout=5)
-    yield client
-    await client.close()
-
-
-@pytest.fixture
-def agent(directory: Path, broker: Broker) -> AgentProcess:
-    """An agent, not yet started."""
-    return AgentProcess(directory, broker.url)
 
 
 def share(agent: AgentProcess, name: str, mount_point: str = "", **fields: object) -> ShareMount:
