@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv system demo test unit lint bench clean
+.PHONY: help venv system demo test unit test-guest lint bench clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## Install everything: Debian packages (as root) and the Python environment in .venv
 
@@ -33,6 +33,9 @@ test: venv lint ## Every test, the integration tests included
 unit: venv ## Only the tests that need nothing but Python
 	$(PYTEST) -q tests/unit
 
+test-guest: venv ## Boot real Debian guests and do to them what happens to guests (as root; about three minutes)
+	@PYTHON=$(BIN)/python tests/guest/run -v
+
 lint: venv ## Formatting, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -42,4 +45,4 @@ bench: venv ## Measure, as ratios in one run; table on the terminal, JSON in ben
 	$(BIN)/python -m bench
 
 clean: ## Remove what the build made
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from agent.desired import Desired
 from agent.feed import Feed
 from agent.reconcile.reconciler import Progress, Reconciler, is_reached
-from weft.errors import ContractError, DeniedError, NotConvergedError, UnknownNameError, WeftError
+from agent.reconcile.standing import Standing
+from weft.errors import ContractError, DeniedError, NotConvergedError, UnknownNameError
 from weft.wire.ids import ShareId, parse_share_id
 from weft.wire.paths import parse_absolute_path
 from weft.wire.route import route
@@ -117,8 +117,7 @@ class Operations:
         if not request.get("is_shutdown"):  # after a shutdown, the next boot mounts everything again
             await self._keep_held(held)
         patience = _Patience.of(request)
-        for share_id in sorted(ids):
-            await self._until(share_id, patience, partial(_is_down, share_id))
+        await self._until(ids, request, lambda progress: not _still_up(ids, progress))
         return {"unmounted": sorted(ids)}
 
     async def _retry(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -146,35 +145,29 @@ class Operations:
             raise UnknownNameError("share", share_id, nearest)
         return share_id
 
-    async def _until(self, share_id: ShareId, patience: _Patience, is_done: Callable[[Progress], bool]) -> None:
-        try:
-            async with asyncio.timeout_at(patience.ends_at_s):
-                await self._reconciler.wait_for(is_done)
-        except TimeoutError as exc:
-            raise self._not_converged(share_id, patience.limit_s) from exc
-
-    def _not_converged(self, share_id: ShareId, limit_s: float) -> WeftError:
-        standing = self._reconciler.progress.standings.get(share_id)
-        if standing is None:
-            return NotConvergedError(f"cannot say more of share {share_id!r}: it is unknown now")
-        why = f": {standing.fault.message}" if standing.fault is not None else ""
-        return NotConvergedError(f"share {share_id!r} is still {standing.state} after {limit_s:g} s{why}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Patience:
-    """How long a request may take as a whole, and when that is over by the loop's clock."""
-
-    limit_s: float
-    ends_at_s: float
-
-    @classmethod
-    def of(cls, request: Mapping[str, Any]) -> _Patience:
+    async def _until(
+        self, share_ids: frozenset[ShareId], request: dict[str, Any], is_done: Callable[[Progress], bool]
+    ) -> None:
         seconds = request.get("timeout_s")
         limit_s = min(float(seconds), LONGEST_WAIT_S) if isinstance(seconds, int | float) else DEFAULT_WAIT_S
-        return cls(limit_s, asyncio.get_running_loop().time() + limit_s)
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._reconciler.wait_for(is_done)
+        except TimeoutError as exc:
+            unfinished = [
+                _describe(standing)
+                for share_id, standing in sorted(self._reconciler.progress.standings.items())
+                if share_id in share_ids and not standing.is_converged
+            ]
+            raise NotConvergedError(f"not done after {limit_s:g} s: {'; '.join(unfinished)}") from exc
 
 
-def _is_down(share_id: ShareId, progress: Progress) -> bool:
-    standing = progress.standings.get(share_id)
-    return standing is None or not (standing.digest or standing.state in (ShareState.MOUNTING, ShareState.UNMOUNTING))
+def _describe(standing: Standing) -> str:
+    why = f" ({standing.fault.message})" if standing.fault is not None else ""
+    return f"share {standing.share_id!r} is {standing.state}{why}"
+
+
+def _still_up(share_ids: frozenset[ShareId], progress: Progress) -> bool:
+    in_work = (ShareState.MOUNTING, ShareState.UNMOUNTING)
+    standings = (progress.standings.get(share_id) for share_id in share_ids)
+    return any(standing and (standing.digest or standing.state in in_work) for standing in standings)
