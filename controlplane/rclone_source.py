@@ -78,7 +78,7 @@ def parse_remote_text(text: str) -> RemoteText:
     shown = head.group()
     if text[at : at + 1] != ":":
         raise ConfigError(
-            [f"cannot read the options of remote {shown!r}: after {sorted(config)} comes no option=value, no ':'"]
+            [f"cannot read the options of remote {shown!r}: expected ,option=value… then :path; quote values with ':'"]
         )
     path = text[at + 1 :]
     if config and path.startswith("//"):

@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
+from weft.wire.ids import parse_class_name, parse_vm_id
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_TIMEOUT_S = 60.0
 OUTPUTS = ("table", "wide", "json", "name")
-_UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class Duration(click.ParamType[float]):
@@ -24,9 +26,9 @@ class Duration(click.ParamType[float]):
         """Turn the text into seconds."""
         if isinstance(value, float):
             return value
-        found = re.match(r"^(\d+(?:\.\d+)?)(ms|s|m|h|)\Z", str(value))
+        found = re.match(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d|)\Z", str(value))
         if found is None:
-            self.fail(f"{value!r} is not a length of time such as 30, 30s or 5m", param, ctx)
+            self.fail(f"{value!r} is not a length of time such as 30, 30s, 5m or 90d", param, ctx)
         return float(found[1]) * _UNITS_S[found[2]]
 
 
@@ -38,10 +40,24 @@ def output_option(*formats: str) -> Callable[[F], F]:
     )
 
 
+def _each(parse: Callable[[object], str]) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], Any]:
+    """Check every value of a repeatable option before anything is connected to."""
+    return lambda ctx, param, values: tuple(parse(value) for value in values)
+
+
 def target_options(function: F) -> F:
     """Add ``--class`` and ``--vm``, repeatable."""
-    vms = click.option("--vm", "vms", multiple=True, metavar="VM", help="A VM; repeatable.")
-    classes = click.option("--class", "classes", multiple=True, metavar="CLASS", help="A class of VMs; repeatable.")
+    vms = click.option(
+        "--vm", "vms", multiple=True, metavar="VM", callback=_each(parse_vm_id), help="A VM; repeatable."
+    )
+    classes = click.option(
+        "--class",
+        "classes",
+        multiple=True,
+        metavar="CLASS",
+        callback=_each(parse_class_name),
+        help="A class of VMs; repeatable.",
+    )
     return classes(vms(function))
 
 

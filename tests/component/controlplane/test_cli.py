@@ -191,6 +191,8 @@ def test_a_file_of_shares_is_one_fan_out(weft: Weft, plane: FakePlane, tmp_path:
             ("publish", "docs", *BIND, "--at", "rel", "--vm", "v"), 1, ["not an absolute path"], id="relative"
         ),
         pytest.param(("publish", "a*b", *BIND, "--vm", "v"), 1, ["'a*b'", "share id"], id="bad id"),
+        pytest.param(("publish", "docs", *BIND, "--vm", "v*"), 1, ["'v*'", "VM id"], id="wildcard"),
+        pytest.param(("publish", "docs", *BIND, "--class", "a.b"), 1, ["'a.b'", "class name"], id="class with a dot"),
         pytest.param(("publish", "docs", "--class", "algebra"), 1, ["cannot find share 'docs'"], id="no source"),
         pytest.param(("publish", "no.toml"), 1, ["cannot read no.toml: no such file"], id="no such file"),
         pytest.param(("publish", "d", "--from", "minio:x", "--vm", "v"), 1, ["'minio'", "rclone.conf"], id="no remote"),

@@ -129,7 +129,7 @@ def test_wrapped_sections_travel_along(text: str, wrapped: set[str]) -> None:
         pytest.param("broken:", "'nowhere'", id="wrapped section missing"),
         pytest.param("typeless:", "has no type", id="section without type"),
         pytest.param(":s3,endpoint=http://h:9:b", "needs quotes", id="value without quotes"),
-        pytest.param(":s3,endpoint", "no ':'", id="no path"),
+        pytest.param(":s3,endpoint", "then :path", id="no path"),
         pytest.param(":", "expected", id="only a colon"),
         pytest.param("cubefs://m1:17010/vol", "owner@ missing", id="cubefs without owner"),
         pytest.param("cubefs://team@m1:17010", "/volume missing", id="cubefs without volume"),
