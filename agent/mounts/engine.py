@@ -143,8 +143,8 @@ class MountEngine:
         return self._losses.presence(share_id)
 
     def mounted(self) -> Mapping[ShareId, LiveMount]:
-        """Return the record of everything of ours that stands, or may stand, in the mount table."""
-        return {live.share_id: live for live in self._parts.live.live() if live.stage is not Stage.DOWN}
+        """Return every record: of what stands or may stand, and of what is down and still has directories of ours."""
+        return {live.share_id: live for live in self._parts.live.live()}
 
     async def probe(self, share_id: ShareId, deadline_s: float) -> Liveness:
         """

@@ -19,7 +19,7 @@ from agent.mounts.liveness import Liveness
 from agent.mounts.mountinfo import MountEntry
 from agent.mounts.ownership import belongs_to, find_entry
 from agent.mounts.parts import Parts
-from agent.mounts.unmount import Rung, UnmountResult, detach_subtree, unmount
+from agent.mounts.unmount import Rung, UnmountResult, abort_connection, detach_subtree, unmount
 from agent.supervise.identity import find_by_output, identify_process
 from agent.supervise.process import ClientProcess, attach_client
 from weft.errors import BusyError, ErrorCode, MountError, ProcessError
@@ -71,9 +71,10 @@ async def take_down(
     pending: PendingUploads | None = PendingUploads(files=0)
     if not is_drained:
         pending = await _drain(live, process, parts)
+    entry = find_entry(live, parts.table.refresh(), boot_id=parts.boot_id)
     unmounted = await _unmount(live, process, parts, is_patient=not is_drained)
     if process is not None:
-        await _end_client(live, process, unmounted.rung, parts)
+        await _end_client(live, process, unmounted.rung, entry, parts)
     await _end_stragglers(live, parts)
     await _unmount(live, process, parts, is_patient=False)  # a client or helper stopped halfway may have mounted since
     places.remove_private(Path(live.private_dir))
@@ -158,25 +159,40 @@ def _is_of(live: LiveMount, parts: Parts) -> Callable[[MountEntry], bool]:
 # --- the client ---------------------------------------------------------------------------------------------------
 
 
-async def _end_client(live: LiveMount, process: ClientProcess, rung: Rung, parts: Parts) -> None:
+async def _end_client(
+    live: LiveMount, process: ClientProcess, rung: Rung, entry: MountEntry | None, parts: Parts
+) -> None:
     """
     See the client end. Its mount is gone, so it mostly does by itself; only then may it be signalled.
 
     Raises:
         ProcessError: not even SIGKILL ended it (it sleeps in the kernel); its place must not be used again yet.
     """
-    if not await process.wait(deadline_s=_patience_s(live, rung, parts)):
-        for number in (signal.SIGTERM, signal.SIGKILL):
+    is_over = await process.wait(deadline_s=_patience_s(live, rung, parts))
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if not is_over:
             process.signal(number)
-            if await process.wait(deadline_s=parts.limits.signal_s):
-                break
-        else:
-            raise ProcessError(
-                f"cannot end the client of share {live.share_id!r}: pid {process.identity.pid} sleeps in the kernel",
-                code=ErrorCode.HUNG,
-            )
+            is_over = await process.wait(deadline_s=parts.limits.signal_s)
+    if not is_over:
+        is_over = await _is_freed(process, entry, parts)
+    if not is_over:
+        raise ProcessError(
+            f"cannot end the client of share {live.share_id!r}: pid {process.identity.pid} sleeps in the kernel",
+            code=ErrorCode.HUNG,
+        )
     _log.debug("process.exited", share=live.share_id, pid=process.identity.pid, exit_code=process.exit_code)
     process.close()
+
+
+async def _is_freed(process: ClientProcess, entry: MountEntry | None, parts: Parts) -> bool:
+    """Abort the connection of a killed client that waits for itself; say whether that ended it."""
+    if entry is None or not entry.fs_type.startswith("fuse"):
+        return False
+    try:
+        await abort_connection(entry, walker=parts.walker)
+    except MountError as exc:
+        _log.warning("unmount.failed", pid=process.identity.pid, step="abort", error=str(exc))
+    return await process.wait(deadline_s=parts.limits.signal_s)
 
 
 def _patience_s(live: LiveMount, rung: Rung, parts: Parts) -> float:

@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import sys
+import threading
 
 CONTENT = b"hello\n"
 
@@ -44,6 +45,8 @@ def _serve(mode: str, mount_point: str, source: str) -> int:
                 return {"st_mode": stat.S_IFDIR | 0o755, "st_nlink": 2}
             if path == "/hello":
                 return {"st_mode": stat.S_IFREG | 0o644, "st_nlink": 1, "st_size": len(CONTENT)}
+            if path == "/below/trap":
+                threading.Event().wait()
             if path == "/below":
                 return {"st_mode": stat.S_IFDIR | 0o755, "st_nlink": 2}
             raise mfusepy.FuseOSError(errno.ENOENT)
@@ -59,9 +62,16 @@ def _serve(mode: str, mount_point: str, source: str) -> int:
         def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
             return CONTENT[offset : offset + size]
 
-    mfusepy.FUSE(
-        Slate(), mount_point, foreground=True, nothreads=True, fsname=source, subtype="slate", allow_other=True
-    )
+    class Trapped(Slate):
+        """A client that waits for an answer of its own, which never comes: SIGKILL does not end it."""
+
+        def init(self, path: str) -> None:
+            threading.Thread(target=os.stat, args=(f"{mount_point}/below/trap",), daemon=True).start()
+
+    is_trapped = mode == "trap"
+    operations = Trapped() if is_trapped else Slate()
+    options = {"fsname": source, "subtype": "slate", "allow_other": True, "nothreads": not is_trapped}
+    mfusepy.FUSE(operations, mount_point, foreground=True, **options)
     return 0
 
 

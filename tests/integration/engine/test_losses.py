@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from agent.actual import Presence
 from agent.mounts.engine import MountEngine
 from agent.mounts.liveness import Liveness
 from tests.parts.engine_rig import EngineRig, slate
+from tests.parts.processes import wait_until_ended
 from tests.parts.shares import unmount
 from weft.errors import ErrorCode, ExitedEarlyError, NotMountedError, OccupiedError
 from weft.wire.ids import ShareId
@@ -102,6 +104,17 @@ async def test_a_dead_parent_takes_its_subtree_along(rig: EngineRig, engine: Mou
     await engine.apply(unmount("child"))
     await engine.apply(unmount("a"))
     assert rig.private_files() == []
+
+
+async def test_a_client_that_waits_for_itself_is_freed(rig: EngineRig) -> None:
+    """A client that not even SIGKILL ends, as it waits for its own answer, is freed by aborting its connection."""
+    rig.limits = replace(rig.limits, signal_s=0.5)
+    async with rig.engine() as engine:
+        await engine.apply(slate("a", rig.root / "a", mode="trap"))
+        pid = rig.pid_of("a")
+        await engine.apply(unmount("a"))
+    await wait_until_ended(pid)
+    assert rig.live.mounts == {}
 
 
 async def test_a_hung_client_is_known_by_a_probe_and_can_be_taken_away(rig: EngineRig, engine: MountEngine) -> None:
