@@ -138,25 +138,32 @@ class _Case:
 
 
 def _record_unrecorded(wanted: Mapping[ShareId, ShareMount], parts: Parts) -> None:
+    """Remember mounts that only their source tells; one that is neither served for us nor in a wanted place is not."""
     recorded = {live.share_id: live for live in parts.live.live()}
     for found in find_unrecorded(parts.table.refresh(), recorded, wanted):
         directory = places.private_dir(parts.run_dir, found.name.share_id)
+        client = _find_client(directory, parts)
+        share = wanted.get(found.name.share_id)
+        if client is None and (share is None or share.mount_point != found.entry.mount_point):
+            # Another agent on this machine, with another run directory, has shares of its own.
+            _log.debug("mount.foreign", share=found.name.share_id, mount_point=found.entry.mount_point)
+            continue
         live = rebuild_record(
-            found,
-            wanted.get(found.name.share_id),
-            backend=_backend_of(found, parts),
-            private_dir=str(directory),
-            boot_id=parts.boot_id,
+            found, share, backend=_backend_of(found, parts), private_dir=str(directory), boot_id=parts.boot_id
         )
-        candidates = (
-            identify_process(pid, boot_id=parts.boot_id) for pid in find_by_output(directory / places.OUTPUT_NAME)
-        )
-        oldest = min(
-            (identity for identity in candidates if identity is not None),
-            key=lambda identity: identity.start_ticks,
-            default=None,
-        )
-        parts.record(msgspec.structs.replace(live, process=oldest or _NOBODY))
+        parts.record(msgspec.structs.replace(live, process=client or _NOBODY))
+
+
+def _find_client(directory: Path, parts: Parts) -> ProcessIdentity | None:
+    """Find the process that writes its output below our run directory; the oldest, if it has children."""
+    candidates = (
+        identify_process(pid, boot_id=parts.boot_id) for pid in find_by_output(directory / places.OUTPUT_NAME)
+    )
+    return min(
+        (identity for identity in candidates if identity is not None),
+        key=lambda identity: identity.start_ticks,
+        default=None,
+    )
 
 
 def _backend_of(found: Unrecorded, parts: Parts) -> str:

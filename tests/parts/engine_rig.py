@@ -280,13 +280,13 @@ class EngineRig:
 
     @contextmanager
     def foreign_mount(self, mount_point: Path, *, source: str = "foreign") -> Iterator[None]:
-        """Have somebody else's mount at *mount_point*, taken away in the end."""
+        """Have somebody else's mount at *mount_point*, detached in the end: a helper may just be looking at it."""
         mount_point.mkdir(exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", source, mount_point], check=True)
         try:
             yield
         finally:
-            subprocess.run(["umount", mount_point], check=True)
+            subprocess.run(["umount", "-l", mount_point], check=True)
 
     @contextmanager
     def held_open(self, path: Path) -> Iterator[int]:
@@ -300,8 +300,8 @@ class EngineRig:
 
     @staticmethod
     def unmount_behind(mount_point: Path) -> None:
-        """Unmount as somebody else would."""
-        subprocess.run(["umount", mount_point], check=True)
+        """Unmount as somebody else would, whoever uses it."""
+        subprocess.run(["umount", "-l", mount_point], check=True)
 
     def private_files(self) -> list[str]:
         """Name everything below the private directories."""
@@ -311,7 +311,7 @@ class EngineRig:
 @asynccontextmanager
 async def engine_rig(directory: Path) -> AsyncIterator[EngineRig]:
     """Make a rig in *directory*."""
-    (directory / "shares").mkdir()
+    (directory / "shares").mkdir(parents=True)
     (directory / "sources").mkdir()
     async with Walker() as walker:
         with MountTableWatcher() as table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from agent.mounts.ownership import source_of
 from agent.mounts.places import OUTPUT_NAME, private_dir
 from agent.supervise.identity import identify_process, read_boot_id
 from tests.fakes import slate_client
-from tests.parts.engine_rig import EngineRig, slate
+from tests.parts.engine_rig import EngineRig, engine_rig, slate
 from tests.parts.processes import wait_until_ended
 from tests.parts.shares import bind, unmount
 from weft.wire.digest import share_digest
@@ -97,6 +98,18 @@ async def test_a_mount_without_a_record_that_nobody_wants_is_an_orphan(rig: Engi
         await second.apply(unmount("a"))
     assert rig.entries_at(rig.root / "a") == ()
     assert rig.private_files() == []
+
+
+async def test_the_mounts_of_another_agent_are_not_adopted(rig: EngineRig, tmp_path: Path) -> None:
+    """A second agent on the machine, with directories of its own, leaves the first one's shares alone."""
+    async with rig.engine() as first, engine_rig(tmp_path / "other") as other:
+        await first.apply(slate("a", rig.root / "a"))
+        async with other.engine() as second:
+            report = await second.adopt({})
+            assert (report.adopted, report.orphans, report.cleaned) == ((), (), ())
+            assert second.mounted() == {}
+        assert first.presence(A) is Presence.MOUNTED
+        await first.apply(unmount("a"))
 
 
 async def test_a_changed_share_is_replaced_after_adoption(rig: EngineRig) -> None:
