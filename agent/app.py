@@ -65,6 +65,7 @@ class Agent:
         self._lock = RunDirLock(config.run_dir)
         self._ledger = Ledger(config.state_dir, identity.vm)
         self._committing = asyncio.Lock()
+        self._kept_away: frozenset[ShareId] = frozenset()
         self._walker = Walker()
         self._table = MountTableWatcher()
         drivers = load_drivers()
@@ -166,6 +167,7 @@ class Agent:
             if isinstance(verdict, Accepted):
                 desired = verdict.desired
                 self._ledger.commit(Held(desired, held.held))
+        self._kept_away = held.held
         self._inbox.hold(desired)
         self._reconciler.want(desired)
         self._reconciler.hold(held.held)
@@ -175,13 +177,14 @@ class Agent:
             problem = self._inbox.problem
             new_state = self._inbox.take(arrived, now_ms=time.time_ns() // 1_000_000)
             if new_state is not None:
-                await asyncio.to_thread(self._ledger.commit, Held(new_state.desired, self._reconciler.held))
+                await asyncio.to_thread(self._ledger.commit, Held(new_state.desired, self._kept_away))
                 self._reconciler.want(new_state.desired)
         if new_state is not None or self._inbox.problem != problem:
             self._reporter.note_change()
 
     async def _keep_held(self, held: frozenset[ShareId]) -> None:
         async with self._committing:
+            self._kept_away = held
             await asyncio.to_thread(self._ledger.commit, Held(self._inbox.desired, held))
 
     # --- what is there --------------------------------------------------------------------------------------------

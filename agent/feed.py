@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 
 from agent.desired import Stamp
 from agent.stored import Arrived, StoredState, parse_stamp
-from weft.errors import NoRespondersError, StreamMissingError, WeftError
+from weft.errors import BrokerDeniedError, NoRespondersError, StreamMissingError, WeftError
 from weft.link import Link, LinkState, Subscription
 from weft.wire.ids import VmId
 from weft.wire.status import Mode
@@ -133,6 +133,8 @@ class Feed:
             return self._read_interval_s  # connecting is news
         try:
             arrived = await self._read()
+            await self._take_read(arrived)
+            self._refuse_deafness()
         except WeftError as exc:
             if str(exc) != str(self._problem):
                 log.warning("stream.unreadable", vm=self._vm, error=str(exc))
@@ -141,15 +143,21 @@ class Feed:
         if self._problem is not None:
             log.info("stream.readable", vm=self._vm)
             self._problem = None
+        return self._re_reads_s.pop(0) if self._re_reads_s else self._read_interval_s
+
+    async def _take_read(self, arrived: Arrived | None) -> None:
         stamp = arrived.stamp if arrived is not None else None
-        is_news, self._last_stamp = stamp != self._last_stamp, stamp
+        if stamp != self._last_stamp:
+            self._re_reads_s.clear()
+        self._last_stamp = stamp
         if arrived is not None:
             await self._deliver(arrived)
-        if is_news:
-            self._re_reads_s.clear()
-        if self._re_reads_s:
-            return self._re_reads_s.pop(0)
-        return self._read_interval_s
+
+    def _refuse_deafness(self) -> None:
+        """Being allowed to read but not to listen looks healthy, and learns everything late."""
+        live = live_subject(self._vm)
+        if live in self._link.denied_subjects:
+            raise BrokerDeniedError(f"cannot hear live changes: the broker denies subscribing to {live}")
 
     # --- reading --------------------------------------------------------------------------------------------------
 

@@ -58,10 +58,14 @@ class Inbox:
         """
         try:
             message = decode_message(arrived.data)
+            verdict = accept(self.desired, message, arrived.stamp, now_ms=now_ms)
         except DecodeError as exc:
             self._report(ErrorCode.BAD_SPEC, exc.reason, "message.refused", stream_seq=_sequence(arrived))
             return None
-        verdict = accept(self.desired, message, arrived.stamp, now_ms=now_ms)
+        except Exception as exc:  # noqa: BLE001  # no message may end the agent, or it ends again at every start
+            reason = f"cannot understand the message: {type(exc).__name__}"
+            self._report(ErrorCode.INTERNAL, reason, "message.refused", stream_seq=_sequence(arrived))
+            return None
         if isinstance(message, MountSet) and message.vm == self.desired.vm:
             self.revision_seen = max(self.revision_seen, message.revision)
         return self._judge(message, verdict, _sequence(arrived))

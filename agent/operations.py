@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from agent.desired import Desired
@@ -103,7 +102,7 @@ class Operations:
 
     async def _wait(self, request: dict[str, Any]) -> dict[str, Any]:
         share_id = self._known(request)
-        await self._until(share_id, _Patience.of(request), lambda progress: is_reached(progress, share_id))
+        await self._until(frozenset({share_id}), request, lambda progress: is_reached(progress, share_id))
         standing = self._reconciler.progress.standings.get(share_id)
         return {"id": share_id, "state": standing.state if standing else "gone"}
 
@@ -116,7 +115,6 @@ class Operations:
         self._reconciler.hold(held)
         if not request.get("is_shutdown"):  # after a shutdown, the next boot mounts everything again
             await self._keep_held(held)
-        patience = _Patience.of(request)
         await self._until(ids, request, lambda progress: not _still_up(ids, progress))
         return {"unmounted": sorted(ids)}
 

@@ -75,6 +75,7 @@ def build_report(facts: Facts) -> VmStatus:
         problem=facts.problem,
         shares=tuple(rows),
         reported_at=facts.utc,
+        extra={"vm_from": facts.identity.taken_from},
     )
 
 

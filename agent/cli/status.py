@@ -30,7 +30,8 @@ def perform(arguments: argparse.Namespace) -> int:
 
 def build_table(status: dict[str, Any]) -> list[str]:
     """Lay *status* out for people, one line per share and one for the guest."""
-    head = f"VM {status['vm']}: {status.get('mode', 'offline')}, revision {status.get('held_revision', 0)}"
+    taken_from = f" (from {status['vm_from']})" if "vm_from" in status else ""
+    head = f"VM {status['vm']}{taken_from}: {status['mode']}, revision {status['held_revision']}"
     lines = [head]
     if "problem" in status:
         lines.append(f"! {status['problem']['message']}")

@@ -142,6 +142,11 @@ def fail(phase: Phase, fault: Fault, *, now_s: float, jitter: float) -> Phase:
     )
 
 
+def recall(phase: Phase) -> Phase:
+    """Note that the step in flight was called off: its goal is not wanted any more."""
+    return Phase(ailment=phase.ailment, losses=phase.losses)
+
+
 def suffer(phase: Phase, ailment: Fault | None, *, now_s: float, jitter: float) -> Phase:
     """
     Note what is wrong with a mount that is up, or that nothing is.

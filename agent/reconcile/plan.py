@@ -29,12 +29,14 @@ class Plan:
 
     Attributes:
         steps: Safe to perform at the same time.
+        recalls: Shares whose mount or check in flight is about a spec that is not wanted any more.
         standings: Where every share stands, for the report.
         wake_at_s: Monotonic time at which to plan again though nothing happened; None for no such time.
         is_settled: Whether nothing runs, nothing may begin and nothing waits.
     """
 
     steps: tuple[Step, ...]
+    recalls: tuple[ShareId, ...]
     standings: Mapping[ShareId, Standing]
     wake_at_s: float | None
     is_settled: bool
@@ -109,6 +111,9 @@ class _Planner:
                     self.showing[path].add(share_id)
         running = [phase.running for phase in phases.values() if phase.running is not None]
         self.working_at = {path for step in running if step.kind is not StepKind.CHECK for path in step.mount_points}
+        # A mount in flight already shows what it was told to, though it is not there yet.
+        sources = [source for step in running if (source := bind_source(step.share)) is not None]
+        self.being_shown = {path for source in sources for path in (source, *ancestors(source))}
         self.working_below = {above for path in self.working_at for above in ancestors(path)}
         self.later_s: list[float] = []
         self.moving: set[ShareId] = set()
@@ -180,7 +185,7 @@ class _Planner:
             goal is not Goal.KEEP and share_id not in self.blocked and not self.phases[share_id].is_waiting_for_change
             for share_id, goal in self.goals.items()
         )
-        return Plan(tuple(self.steps.values()), standings, wake_at_s, is_settled)
+        return Plan(tuple(self.steps.values()), self._recalls(), standings, wake_at_s, is_settled)
 
     def _is_due(self, share_id: ShareId) -> bool:
         phase = self.phases[share_id]
@@ -277,6 +282,7 @@ class _Planner:
         return (
             path in self.working_at
             or path in self.working_below
+            or path in self.being_shown
             or any(above in self.working_at for above in ancestors(path))
         )
 
@@ -318,6 +324,16 @@ class _Planner:
                 below |= {above for path in step.mount_points for above in ancestors(path)}
             kept[share_id] = step
         self.steps = kept
+
+    def _recalls(self) -> tuple[ShareId, ...]:
+        wanted = {share_id: entry.digest for share_id, entry in self.wishes.active.items()}
+        return tuple(
+            share_id
+            for share_id, phase in self.before.items()
+            if phase.running is not None
+            and phase.running.kind is not StepKind.UNMOUNT
+            and phase.running.goal != wanted.get(share_id)
+        )
 
     def _wake_at(self, utc: datetime) -> float | None:
         times = self.later_s + [

@@ -79,6 +79,8 @@ class Reconciler:
         self._phases: dict[ShareId, Phase] = {}
         self._progress = NOTHING_YET
         self._group: asyncio.TaskGroup | None = None
+        self._tasks: dict[ShareId, asyncio.Task[None]] = {}
+        self._recalled: set[ShareId] = set()
         self._is_awake = False
         self._alarm: Alarm | None = None
         self._moved = asyncio.Event()
@@ -166,7 +168,11 @@ class Reconciler:
             share_id = step.share.share_id
             self._phases[share_id] = transitions.begin(self._phases.get(share_id, Phase()), step)
         for step in the_plan.steps:
-            self._group.create_task(self._perform(step), name=f"weft-{step.kind}-{step.share.id}")
+            name = f"weft-{step.kind}-{step.share.id}"
+            self._tasks[step.share.share_id] = self._group.create_task(self._perform(step), name=name)
+        for share_id in set(the_plan.recalls) - self._recalled:
+            self._recalled.add(share_id)
+            self._tasks[share_id].cancel()
         if the_plan.steps:
             self.wake()  # the steps begin first; the next pass tells where everything stands then
             return
@@ -202,6 +208,11 @@ class Reconciler:
         try:
             if perform is not None:
                 await perform(step.share)
+        except asyncio.CancelledError:
+            if share_id not in self._recalled:
+                raise
+            self._phases[share_id] = transitions.recall(self._phases[share_id])
+            log.info("mount.recalled", share=share_id, mount_point=step.share.mount_point)
         except Exception as exc:  # noqa: BLE001  # an ApplyFunc is anybody's code; its failure is this share's alone
             self._note_failure(step, build_fault(exc), exc)
         else:
@@ -215,6 +226,7 @@ class Reconciler:
                     backend=step.share.backend_name if step.kind is StepKind.MOUNT else None,
                     took_ms=round((now_s - started_s) * 1000, 1),
                 )
+        self._recalled.discard(share_id)
         self.wake()
 
     def _note_failure(self, step: Step, fault: Fault, exc: Exception) -> None:

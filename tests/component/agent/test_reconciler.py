@@ -120,17 +120,41 @@ async def test_one_slow_share_delays_no_other(rig: Rig) -> None:
     await rig.settled()
 
 
-async def test_a_spec_that_arrives_during_a_step_follows_it(rig: Rig) -> None:
-    """The step in flight is about the old spec; the new one is performed after it."""
+async def test_a_mount_in_flight_is_called_off_for_another_spec(rig: Rig) -> None:
+    """Waiting for it would delay what is wanted now."""
     changed = bind("a", readonly=True)
     rig.gates["a"] = asyncio.Event()
     rig.want(A)
     await rig.until_state("a", ShareState.MOUNTING)
     rig.want(changed)
+    await rig.until(lambda progress: len(rig.entered) == 2)
     rig.gates["a"].set()
     await rig.settled()
     assert rig.engine.live[ID].share == changed
-    assert rig.engine.log == ["mount a", "mount a"]
+    assert rig.engine.log == ["mount a"]
+
+
+async def test_a_mount_in_flight_is_called_off_when_the_share_goes(rig: Rig) -> None:
+    """It may hang for as long as its backend does."""
+    rig.gates["a"] = asyncio.Event()
+    rig.want(A, B)
+    await rig.until_state("a", ShareState.MOUNTING)
+    rig.want(B)
+    await rig.settled()
+    assert rig.engine.live.keys() == {"b"}
+
+
+async def test_an_unmount_in_flight_is_never_called_off(rig: Rig) -> None:
+    """What is wanted again is mounted after it."""
+    rig.want(A)
+    await rig.settled()
+    rig.gates["a"] = asyncio.Event()
+    rig.want()
+    await rig.until_state("a", ShareState.UNMOUNTING)
+    rig.want(A)
+    rig.gates["a"].set()
+    await rig.settled()
+    assert rig.engine.log == ["mount a", "unmount a", "mount a"]
 
 
 async def test_a_failure_is_retried_when_its_time_has_come(rig: Rig) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
+import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -114,3 +117,50 @@ async def test_a_changed_share_is_replaced_and_a_refreshed_one_is_not(agent: Age
             (agent.mounts / "a/new.txt").write_text("x")
         await publish(nc, 4)
         await agent.until_states()
+
+
+@pytest.fixture
+async def silent_server() -> AsyncIterator[int]:
+    """The port of a server that accepts connections and never says anything."""
+    held: list[asyncio.StreamWriter] = []
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    for writer in held:
+        writer.close()
+    server.close()
+
+
+def silent_share(agent: AgentProcess, port: int) -> ShareMount:
+    return parse_share(
+        {
+            "id": "slow",
+            "backend": "rclone",
+            "mount_point": str(agent.mounts / "slow"),
+            "rclone": {
+                "type": "sftp",
+                "config": {"host": "127.0.0.1", "port": port, "user": "u", "pass": "secret-word"},
+            },
+        }
+    )
+
+
+async def test_a_share_that_takes_its_time_delays_nobody(agent: AgentProcess, nc: Client, silent_server: int) -> None:
+    """Not its neighbour, not a later message, not the end of the agent, and its secret shows nowhere."""
+    slow = silent_share(agent, silent_server)
+    await publish(nc, 1, slow, share(agent, "a"))
+    async with agent:
+        await agent.until_states(slow="mounting", a="mounted")
+        await publish(nc, 2, slow, share(agent, "a"), share(agent, "b"))
+        await agent.until_states(slow="mounting", a="mounted", b="mounted")
+        began = time.monotonic()
+        assert await agent.stop() == 0
+        assert time.monotonic() - began < 1.5
+        await agent.start()
+        await agent.until_states(slow="mounting", a="mounted", b="mounted")
+        await publish(nc, 3)
+        await agent.until_states()
+    assert "secret-word" not in agent.log_path.read_text()

@@ -332,3 +332,69 @@ async def test_a_missing_stream_is_noticed_as_soon_as_it_appears(broker: Broker)
         await make_stream(nc)
         await store(nc, encoded_set(1, A))
         await apply.until("+a")
+
+
+GUEST = """
+authorization {
+  users = [
+    { user: admin, password: admin }
+    { user: guest, password: guest, permissions: {
+        publish: ["$JS.API.DIRECT.GET.weft-mounts.weft.mounts.vm-7", "weft.status.vm-7"]
+        subscribe: [%s]
+    } }
+  ]
+}
+"""
+
+
+@asynccontextmanager
+async def guarded(tmp_path: Path, *subjects: str) -> AsyncIterator[tuple[Client, Link]]:
+    """A broker, its administrator's connection, and a link that may subscribe to *subjects* only."""
+    config = GUEST % ", ".join(f'"{each}"' for each in subjects)
+    async with Broker(tmp_path, config=config) as broker:
+        admin = await nats.connect(broker.url, user="admin", password="admin")
+        options = LinkOptions(servers=(broker.url,), user="guest", password="guest", inbox_prefix="_INBOX_vm-7")
+        try:
+            await make_stream(admin)
+            async with Link(options) as link:
+                yield admin, link
+        finally:
+            await admin.close()
+
+
+async def test_a_guests_least_privileges_are_enough(tmp_path: Path) -> None:
+    """Direct Get of its own subject, its own live copies, its own inbox."""
+    apply = Recorder()
+    async with guarded(tmp_path, "_INBOX_vm-7.>", "weft.live.vm-7") as (admin, link):
+        await store(admin, encoded_set(1, A))
+        async with Subscriber(link, "vm-7", apply) as subscriber:
+            await apply.until("+a")
+            await store(admin, encoded_set(2, A, B))
+            await apply.until("+b")
+            assert subscriber.problem is None
+            assert link.denied_subjects == frozenset()
+
+
+async def test_a_denied_subscription_is_a_problem_that_is_told(tmp_path: Path) -> None:
+    """What is stored is obeyed all the same."""
+    apply = Recorder()
+    async with guarded(tmp_path, "_INBOX_vm-7.>") as (admin, link):
+        await store(admin, encoded_set(1, A))
+        async with Subscriber(link, "vm-7", apply) as subscriber:
+            await apply.until("+a")
+            await read_again(subscriber)
+            assert "weft.live.vm-7" in (subscriber.problem or "")
+            assert subscriber.mode is Mode.JETSTREAM
+
+
+async def test_a_stream_that_may_not_be_read_is_no_core_mode(tmp_path: Path) -> None:
+    """It is an error of JetStream mode, told with what to do."""
+    apply = Recorder()
+    async with guarded(tmp_path, "_INBOX_vm-7.>", "weft.live.vm-7") as (admin, link):
+        await admin.jetstream().delete_stream(MOUNTS_STREAM)
+        async with Subscriber(link, "vm-7", apply) as subscriber:
+            assert subscriber.mode is Mode.JETSTREAM
+            assert "weft init" in (subscriber.problem or "")
+            await make_stream(admin)
+            await store(admin, encoded_set(1, A))
+            await apply.until("+a")
