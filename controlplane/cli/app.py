@@ -29,6 +29,8 @@ COMMANDS = {
     "sync": "sync",
     "class": "class_",
     "vm": "vm",
+    "enroll": "enroll",
+    "auth": "auth",
     "completion": "completion",
 }
 """Command → module of ``controlplane.cli.commands`` whose ``command`` it is, in the order of the help page."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import nkeys  # type: ignore[import-untyped]  # it has no stubs
+from controlplane.auth.jwt import Key, KeyKind, build_token
+from weft.link.credentials import Credentials
 
 EVERYTHING = (">",)
 
@@ -17,9 +16,9 @@ class Identities:
     """Signs users that a broker started with ``config()`` accepts."""
 
     def __init__(self) -> None:
-        self._operator = _pair(nkeys.PREFIX_BYTE_OPERATOR)
-        self._account = _pair(nkeys.PREFIX_BYTE_ACCOUNT)
-        self._system = _pair(nkeys.PREFIX_BYTE_ACCOUNT)
+        self._operator = Key.generate(KeyKind.OPERATOR)
+        self._account = Key.generate(KeyKind.ACCOUNT)
+        self._system = Key.generate(KeyKind.ACCOUNT)
 
     def config(self) -> str:
         """Return the configuration text that makes a broker trust this operator and its account."""
@@ -27,7 +26,7 @@ class Identities:
         unlimited = dict.fromkeys(("subs", "data", "payload", "imports", "exports", "conn", "leaf"), -1)
         storage = dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), -1)
         preload = {
-            _public(account): _signed(account, self._operator, name, {"type": "account", "limits": limits})
+            account.public: _signed(account, self._operator, name, {"type": "account", "limits": limits})
             for name, account, limits in (
                 ("account", self._account, unlimited | storage | {"wildcards": True}),
                 ("system", self._system, unlimited | {"wildcards": True}),
@@ -35,7 +34,7 @@ class Identities:
         }
         resolver = "\n".join(f"{public}: {jwt}" for public, jwt in preload.items())
         return (
-            f"operator: {operator}\nsystem_account: {_public(self._system)}\n"
+            f"operator: {operator}\nsystem_account: {self._system.public}\n"
             f"resolver: MEMORY\nresolver_preload {{\n{resolver}\n}}\n"
         )
 
@@ -56,46 +55,16 @@ class Identities:
             subscribe: Subjects it may subscribe to.
             lifetime_s: Whole seconds until the broker throws it out; None means never.
         """
-        user = _pair(nkeys.PREFIX_BYTE_USER)
+        user = Key.generate(KeyKind.USER)
         claims = {"type": "user", "subs": -1, "data": -1, "payload": -1}
         grants = {"pub": {"allow": list(publish)}, "sub": {"allow": list(subscribe)}}
         jwt = _signed(user, self._account, name, claims | grants, lifetime_s)
-        return (
-            f"-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n"
-            "************************* IMPORTANT *************************\n\n"
-            f"-----BEGIN USER NKEY SEED-----\n{user.seed.decode()}\n------END USER NKEY SEED------\n"
-        )
+        return Credentials(jwt, user.seed).as_text()
 
 
-def _pair(kind: int) -> nkeys.KeyPair:
-    return nkeys.from_seed(bytearray(nkeys.encode_seed(os.urandom(32), kind)))
-
-
-def _public(pair: nkeys.KeyPair) -> str:
-    return str(pair.public_key.decode())
-
-
-def _signed(
-    subject: nkeys.KeyPair, issuer: nkeys.KeyPair, name: str, claims: dict[str, object], lifetime_s: int | None = None
-) -> str:
-    now = int(time.time())
-    body: dict[str, object] = {
-        "jti": base64.b32encode(os.urandom(16)).decode().rstrip("="),
-        "iat": now,
-        "iss": _public(issuer),
-        "name": name,
-        "sub": _public(subject),
-        "nats": claims | {"version": 2},
-    }
-    if lifetime_s is not None:
-        body["exp"] = now + lifetime_s
-    unsigned = f"{_part({'typ': 'JWT', 'alg': 'ed25519-nkey'})}.{_part(body)}"
-    return f"{unsigned}.{_text(issuer.sign(unsigned.encode()))}"
-
-
-def _part(value: dict[str, object]) -> str:
-    return _text(json.dumps(value, separators=(",", ":")).encode())
-
-
-def _text(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+def _signed(subject: Key, issuer: Key, name: str, claims: Mapping[str, Any], lifetime_s: int | None = None) -> str:
+    now_s = int(time.time())
+    expires_at_s = None if lifetime_s is None else now_s + lifetime_s
+    return build_token(
+        claims, name=name, subject=subject.public, issuer=issuer, issued_at_s=now_s, expires_at_s=expires_at_s
+    )

@@ -13,6 +13,7 @@ CATALOG_STREAM = f"KV_{CATALOG_BUCKET}"
 MOUNTS_PREFIX = "weft.mounts."
 LIVE_PREFIX = "weft.live."
 STATUS_PREFIX = "weft.status."
+INBOX_PREFIX = "_INBOX_"
 MOUNTS_ALL = MOUNTS_PREFIX + "*"
 STATUS_ALL = STATUS_PREFIX + "*"
 EVENTS_VM_ALL = "weft.events.vm.*.>"
@@ -39,6 +40,11 @@ def live_subject(vm: VmId) -> str:
 def status_subject(vm: VmId) -> str:
     """Name the subject on which the guest *vm* reports its actual state."""
     return STATUS_PREFIX + vm
+
+
+def inbox_prefix(vm: VmId) -> str:
+    """Name where answers to the guest *vm* arrive: its credentials allow it to subscribe to no other inbox."""
+    return INBOX_PREFIX + vm
 
 
 def event_subject(vm: VmId, family: str) -> str:

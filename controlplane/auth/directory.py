@@ -1,0 +1,195 @@
+"""The auth directory: the realm's keys on disk, who was given a user, and the configuration that a broker reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from weft.deploy import find_data_file
+
+from controlplane.auth.files import ensure_private_directory, replace_file, write_new_secret
+from controlplane.auth.jwt import Key, KeyKind
+from controlplane.auth.realm import RealmKeys, build_accounts_conf, build_user
+from controlplane.auth.roles import Account, Role
+from controlplane.auth.users import Issued, User, UserList, parse_user_name
+from weft.errors import ConfigError
+from weft.link.credentials import Credentials
+
+SCHEMA = 1
+ACCOUNTS_CONF = "accounts.conf"
+NATS_CONF = "nats.conf"
+STORE_IN_TEMPLATE = "/var/lib/nats"
+
+
+class AuthDirectory:
+    """
+    A realm on disk. Files: ``keys/*.nk`` and ``realm.json`` (secret and vital), ``users.jsonl``, ``accounts.conf``
+    and ``nats.conf`` for the broker.
+
+    Args:
+        path: The directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._users = UserList(path / "users.jsonl")
+
+    @property
+    def nats_conf(self) -> Path:
+        """The broker's configuration."""
+        return self.path / NATS_CONF
+
+    @property
+    def accounts_conf(self) -> Path:
+        """The part of it that states accounts and permissions."""
+        return self.path / ACCOUNTS_CONF
+
+    @property
+    def exists(self) -> bool:
+        """Say whether a realm was made here."""
+        return self._realm_path.exists()
+
+    def init(self, *, now_s: float) -> bool:
+        """
+        Make the realm, or bring its ``accounts.conf`` up to date; twice is the same as once.
+
+        Returns:
+            True where the realm is new.
+
+        Raises:
+            ConfigError: The directory cannot be written, or a key of an existing realm is missing.
+        """
+        is_new = not self.exists
+        ensure_private_directory(self.path)
+        if is_new:
+            ensure_private_directory(self._keys_path)
+            for name, kind in _KEY_NAMES.items():
+                # A key that is there was left by a run that did not get to its end.
+                write_new_secret(self._key_path(name), Key.generate(kind).seed + "\n")
+            realm = {"schema": SCHEMA, "made_at_s": int(now_s)}
+            replace_file(self._realm_path, json.dumps(realm) + "\n", mode=0o600)
+        self._write_accounts_conf()
+        if not self.nats_conf.exists():
+            template = find_data_file("nats-single.conf").read_text()
+            replace_file(self.nats_conf, template.replace(STORE_IN_TEMPLATE, str(self.path / "store")), mode=0o644)
+        return is_new
+
+    def issue(self, role: Role, name: str, *, now_s: float, lifetime_s: float | None = None) -> Issued:
+        """
+        Make a user; its secret is returned and kept nowhere.
+
+        Args:
+            role: What it may do.
+            name: The VM's id, or the operator's name.
+            now_s: Unix time.
+            lifetime_s: How long it lives, None for ever.
+
+        Raises:
+            SubjectError: The name is not one subject token.
+            ConfigError: There is no realm here, or it is damaged.
+        """
+        parse_user_name(role, name)
+        keys = self.load_keys()
+        key = Key.generate(KeyKind.USER)
+        issued_at_s = int(now_s)
+        expires_at_s = None if lifetime_s is None else int(now_s + lifetime_s)
+        token = build_user(keys, role, name, key.public, issued_at_s=issued_at_s, expires_at_s=expires_at_s)
+        self._users.add(User(role, name, key.public, issued_at_s, expires_at_s))
+        return Issued(role, name, key.public, Credentials(token, key.seed).as_text(), expires_at_s)
+
+    def revoke(self, names: Iterable[str], *, now_s: float) -> tuple[User, ...]:
+        """
+        Void every user with one of *names*; a broker learns it when it reads ``accounts.conf`` again.
+
+        Returns:
+            Those that were valid until now.
+
+        Raises:
+            ConfigError: Nobody of that name was ever given a user.
+        """
+        wanted = dict.fromkeys(names)
+        users = self.users()
+        unknown = [name for name in wanted if not any(user.name == name for user in users)]
+        if unknown:
+            raise ConfigError([f"cannot revoke {name!r}: nobody of that name was given a user" for name in unknown])
+        revoked = tuple(user for user in users if user.name in wanted and user.revoked_at_s is None)
+        for user in revoked:
+            self._users.note_revoked(user, at_s=int(now_s))
+        self._write_accounts_conf()
+        return revoked
+
+    def users(self) -> tuple[User, ...]:
+        """
+        List everybody who was given a user, in that order.
+
+        Raises:
+            ConfigError: There is no realm here, or its list is damaged.
+        """
+        self._realm()
+        return self._users.load()
+
+    def load_keys(self) -> RealmKeys:
+        """
+        Read the realm's keys.
+
+        Raises:
+            ConfigError: There is no realm here, or a key is missing or damaged.
+        """
+        self._realm()
+        keys = {name: self._load_key(name, kind) for name, kind in _KEY_NAMES.items()}
+        return RealmKeys(
+            operator=keys["operator"],
+            system=keys["system"],
+            accounts={account: keys[account.value] for account in Account},
+            signing={role: keys[f"sign-{role}"] for role in Role},
+        )
+
+    # --- files ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _keys_path(self) -> Path:
+        return self.path / "keys"
+
+    @property
+    def _realm_path(self) -> Path:
+        return self.path / "realm.json"
+
+    def _key_path(self, name: str) -> Path:
+        return self._keys_path / f"{name}.nk"
+
+    def _load_key(self, name: str, kind: KeyKind) -> Key:
+        path = self._key_path(name)
+        try:
+            return Key.from_seed(path.read_text(), kind)
+        except OSError as exc:
+            why = (exc.strerror or type(exc).__name__).lower()
+        except ValueError as exc:
+            why = str(exc)
+        raise ConfigError([f"cannot use {path}: {why} (restore it; a new key would lock out everybody who has a user)"])
+
+    def _realm(self) -> dict[str, Any]:
+        try:
+            realm = json.loads(self._realm_path.read_text())
+        except FileNotFoundError:
+            raise ConfigError([f"cannot find keys in {self.path} (run 'weft auth init' to make them)"]) from None
+        except (OSError, ValueError) as exc:
+            raise ConfigError([f"cannot read {self._realm_path}: {type(exc).__name__}"]) from exc
+        if not isinstance(realm, dict) or realm.get("schema") != SCHEMA:
+            raise ConfigError([f"cannot use {self._realm_path}: another version of weft wrote it"])
+        return realm
+
+    def _write_accounts_conf(self) -> None:
+        made_at_s = int(self._realm()["made_at_s"])
+        revoked = {user.public: user.revoked_at_s for user in self.users() if user.revoked_at_s is not None}
+        text = build_accounts_conf(self.load_keys(), issued_at_s=made_at_s, revoked=revoked)
+        replace_file(self.accounts_conf, text, mode=0o644)
+
+
+_KEY_NAMES: Mapping[str, KeyKind] = {
+    "operator": KeyKind.OPERATOR,
+    "system": KeyKind.ACCOUNT,
+    **{account.value: KeyKind.ACCOUNT for account in Account},
+    **{f"sign-{role}": KeyKind.ACCOUNT for role in Role},
+}

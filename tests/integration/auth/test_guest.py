@@ -1,0 +1,234 @@
+"""What a guest can do with its credentials, and what it cannot, on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from nats.aio.msg import Msg
+
+from agent import Subscriber
+from controlplane.auth.roles import Role
+from controlplane.jetstream import last_message
+from controlplane.streams import ensure
+from tests.parts.realm import Realm, not_refused
+from tests.parts.shares import bind, encoded_set
+from weft.errors import NoRespondersError
+from weft.link import Link
+from weft.wire.share import ShareMount
+from weft.wire.status import Mode
+from weft.wire.subjects import EVENTS_STREAM, MOUNTS_STREAM, STATUS_STREAM
+
+pytestmark = pytest.mark.integration
+
+PATIENCE_S = 10.0
+DIRECT_GET = "$JS.API.DIRECT.GET.weft-mounts"
+A, B = bind("a"), bind("b")
+
+
+async def store(operator: Link, subject: str, data: bytes) -> None:
+    """Store a message the way any JetStream client does."""
+    answer = await operator.request(subject, data, timeout_s=PATIENCE_S)
+    assert "seq" in json.loads(answer.data), answer.data
+
+
+async def stored(operator: Link, stream: str, subject: str) -> bytes | None:
+    """Read the last message on *subject*."""
+    message = await last_message(operator, stream, subject)
+    return None if message is None else message.data
+
+
+async def test_guest_reads_its_own_state_and_hears_of_a_new_one(realm: Realm, operator: Link) -> None:
+    """Direct Get and the live subject have the names that they have without accounts."""
+    heard: asyncio.Queue[Msg] = asyncio.Queue()
+
+    async def keep(msg: Msg) -> None:
+        heard.put_nowait(msg)
+
+    async with asyncio.timeout(PATIENCE_S), realm.connected(Role.GUEST, "vm-1") as guest:
+        await guest.subscribe("weft.live.vm-1", keep)
+        await guest.flush()
+        await store(operator, "weft.mounts.vm-1", b"mine")
+        live = await heard.get()
+        read = await guest.request(f"{DIRECT_GET}.weft.mounts.vm-1", timeout_s=PATIENCE_S)
+    assert live.data == read.data == b"mine"
+    for msg in (live, read):
+        assert msg.headers is not None
+        assert msg.headers["Nats-Stream"] == MOUNTS_STREAM
+        assert msg.headers["Nats-Subject"] == "weft.mounts.vm-1"
+        assert msg.headers["Nats-Sequence"] == "1"
+        assert "Nats-Time-Stamp" in msg.headers
+
+
+async def test_guest_without_a_state_is_told_so(realm: Realm, operator: Link) -> None:
+    """No message is an answer, not a refusal."""
+    async with realm.connected(Role.GUEST, "vm-1") as guest:
+        read = await guest.request(f"{DIRECT_GET}.weft.mounts.vm-1", timeout_s=PATIENCE_S)
+    assert (read.headers or {})["Status"] == "404"
+
+
+async def test_reports_reach_the_streams_and_are_acknowledged(realm: Realm, operator: Link) -> None:
+    """Status and events cross into the operators' account; whoever asks for it gets the stream's acknowledgement."""
+    async with realm.connected(Role.GUEST, "vm-1") as guest:
+        answer = await guest.request("weft.status.vm-1", b"first", timeout_s=PATIENCE_S)
+        await guest.publish("weft.status.vm-1", b"second")
+        await guest.publish("weft.events.vm.vm-1.mount.applied", b"event")
+        await guest.flush()
+        await guest.request("weft.status.vm-1", b"third", timeout_s=PATIENCE_S)
+        await guest.request("weft.events.vm.vm-1.mount.lost", b"last", timeout_s=PATIENCE_S)
+    assert json.loads(answer.data) == {"stream": STATUS_STREAM, "seq": 1}
+    assert await stored(operator, STATUS_STREAM, "weft.status.vm-1") == b"third"
+    assert await stored(operator, EVENTS_STREAM, "weft.events.vm.vm-1.mount.applied") == b"event"
+
+
+async def test_operator_hears_reports_as_they_are_sent(realm: Realm, operator: Link) -> None:
+    """Waiting for a class needs no reading of the stream."""
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def keep(msg: Msg) -> None:
+        heard.put_nowait(msg.data)
+
+    await operator.subscribe("weft.status.*", keep)
+    await operator.flush()
+    async with asyncio.timeout(PATIENCE_S), realm.connected(Role.GUEST, "vm-1") as guest:
+        await guest.publish("weft.status.vm-1", b"here")
+        assert await heard.get() == b"here"
+
+
+NOT_TO_SEND = {
+    "another VM's state": f"{DIRECT_GET}.weft.mounts.vm-2",
+    "the form that names the subject in its payload": DIRECT_GET,
+    "the stream's own read": "$JS.API.STREAM.MSG.GET.weft-mounts",
+    "the stream's settings": "$JS.API.STREAM.INFO.weft-mounts",
+    "making a stream": "$JS.API.STREAM.CREATE.weft-mounts",
+    "a consumer": "$JS.API.CONSUMER.CREATE.weft-mounts.x.weft.mounts.vm-1",
+    "its own desired state": "weft.mounts.vm-1",
+    "another VM's desired state": "weft.mounts.vm-2",
+    "another VM's live copies": "weft.live.vm-2",
+    "another VM's status": "weft.status.vm-2",
+    "another VM's events": "weft.events.vm.vm-2.mount.applied",
+    "operators' events": "weft.events.op.publish",
+    "the catalog": "$KV.weft-catalog.share.docs",
+    "another VM's inbox": "_INBOX_vm-2.x",
+}
+NOT_TO_HEAR = (
+    *("weft.live.vm-2", "weft.live.*", "weft.live.>", "weft.mounts.vm-1", "weft.mounts.*", "weft.status.vm-1"),
+    *("weft.status.*", "weft.events.>", "_INBOX_vm-2.>", "_INBOX_vm-10.>", "_INBOX.>", "*.>", ">", "_R_.>"),
+)
+
+
+async def test_guest_may_send_nothing_that_is_not_its_own(realm: Realm, operator: Link) -> None:
+    """The broker refuses at once, and says so."""
+    async with realm.connected(Role.GUEST, "vm-1") as guest:
+        assert await not_refused(guest, NOT_TO_SEND) == []
+
+
+async def test_guest_may_hear_nothing_that_is_not_its_own(realm: Realm, operator: Link) -> None:
+    """Neither others' messages, nor anybody's answers but its own."""
+
+    async def keep(msg: Msg) -> None:
+        raise AssertionError(msg.subject)
+
+    async with realm.connected(Role.GUEST, "vm-1") as guest:
+        for subject in NOT_TO_HEAR:
+            await guest.subscribe(subject, keep)
+        await guest.flush()
+        assert guest.denied_subjects == frozenset(NOT_TO_HEAR)
+
+
+async def test_an_answer_cannot_be_aimed_at_another_vm(realm: Realm, operator: Link) -> None:
+    """The broker checks no reply subject, so the accounts must: the attacker's own grants change nothing of others."""
+    await store(operator, "weft.mounts.vm-1", b"the attacker's")
+    await store(operator, "weft.mounts.vm-2", b"the victim's")
+    async with realm.connected(Role.GUEST, "vm-1") as guest:
+        for subject in (f"{DIRECT_GET}.weft.mounts.vm-1", "weft.status.vm-1", "weft.events.vm.vm-1.x"):
+            for aim in ("weft.mounts.vm-2", "$KV.weft-catalog.share.docs", "weft.status.vm-2"):
+                await guest.publish(subject, b"attack", reply=aim)
+        # Answers keep their order per stream, so these come after whatever the attack caused.
+        await guest.request(f"{DIRECT_GET}.weft.mounts.vm-1", timeout_s=PATIENCE_S)
+        await guest.request("weft.status.vm-1", b"honest", timeout_s=PATIENCE_S)
+        await guest.request("weft.events.vm.vm-1.x", b"honest", timeout_s=PATIENCE_S)
+    await operator.flush()
+    assert await stored(operator, MOUNTS_STREAM, "weft.mounts.vm-2") == b"the victim's"
+    assert await stored(operator, STATUS_STREAM, "weft.status.vm-2") is None
+    assert await stored(operator, "KV_weft-catalog", "$KV.weft-catalog.share.docs") is None
+
+
+async def test_forged_live_copy_is_only_a_nudge(realm: Realm, operator: Link) -> None:
+    """Inside the guests' account an answer can be aimed at a live subject; the agent there applies nothing of it."""
+    applied: list[str] = []
+
+    async def apply(share: ShareMount) -> None:
+        applied.append(share.id)
+
+    attack = encoded_set(9, B, vm="vm-1")
+    await store(operator, "weft.mounts.vm-1", attack)
+    await store(operator, "weft.mounts.vm-2", encoded_set(1, A, vm="vm-2"))
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        realm.connected(Role.GUEST, "vm-1") as attacker,
+        realm.connected(Role.GUEST, "vm-2") as victim,
+        Subscriber(victim, "vm-2", apply) as subscriber,
+    ):
+        forged: asyncio.Queue[Msg] = asyncio.Queue()
+
+        async def note(msg: Msg) -> None:
+            forged.put_nowait(msg)
+
+        await victim.subscribe("weft.live.vm-2", note)
+        await victim.flush()
+        await attacker.publish(f"{DIRECT_GET}.weft.mounts.vm-1", b"", reply="weft.live.vm-2")
+        assert (await forged.get()).data == attack
+        await subscriber.read_now()
+        await subscriber.wait_settled()
+    assert applied == ["a"]
+
+
+async def test_subscriber_works_with_guest_credentials(realm: Realm, operator: Link) -> None:
+    """Replay and live, in JetStream mode, without any grant beyond the guest's."""
+    applied: asyncio.Queue[str] = asyncio.Queue()
+
+    async def apply(share: ShareMount) -> None:
+        applied.put_nowait(share.id)
+
+    await store(operator, "weft.mounts.vm-1", encoded_set(1, A, vm="vm-1"))
+    async with asyncio.timeout(PATIENCE_S), realm.connected(Role.GUEST, "vm-1") as guest:
+        async with Subscriber(guest, "vm-1", apply) as subscriber:
+            assert await applied.get() == "a"
+            assert subscriber.mode is Mode.JETSTREAM
+            await store(operator, "weft.mounts.vm-1", encoded_set(2, A, B, vm="vm-1"))
+            assert await applied.get() == "b"
+        assert guest.denied_subjects == frozenset()
+
+
+async def test_guest_before_weft_init_stays_in_jetstream_mode(realm: Realm) -> None:
+    """A missing stream is no reason to fall back to core mode; once it is there, the guest finds it."""
+    applied: asyncio.Queue[str] = asyncio.Queue()
+
+    async def apply(share: ShareMount) -> None:
+        applied.put_nowait(share.id)
+
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        realm.connected(Role.GUEST, "vm-1") as guest,
+        Subscriber(guest, "vm-1", apply, read_interval_s=0.1) as subscriber,
+    ):
+        assert subscriber.mode is Mode.JETSTREAM
+        with pytest.raises(NoRespondersError):
+            await guest.request(f"{DIRECT_GET}.weft.mounts.vm-1", timeout_s=PATIENCE_S)
+        async with realm.connected(Role.OPERATOR, "ann") as operator:
+            await ensure(operator)
+            await store(operator, "weft.mounts.vm-1", encoded_set(1, A, vm="vm-1"))
+            assert await applied.get() == "a"
+        assert subscriber.mode is Mode.JETSTREAM
+
+
+async def test_one_broker_limit_holds_for_all(realm: Realm, operator: Link) -> None:
+    """A guest is told the same ``max_payload`` as an operator, and a state of that size gets through."""
+    size = operator.max_payload - 4096
+    await store(operator, "weft.mounts.vm-1", b"x" * size)
+    async with realm.connected(Role.GUEST, "vm-1") as guest:
+        assert guest.max_payload == operator.max_payload
+        read = await guest.request(f"{DIRECT_GET}.weft.mounts.vm-1", timeout_s=PATIENCE_S)
+    assert len(read.data) == size

@@ -1,0 +1,89 @@
+"""What a new guest is handed, as cloud-init and as a script."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+from weft.deploy import find_data_file
+
+from controlplane.enrollment import Enrollment, build_cloud_init, build_shell
+from weft.link.credentials import Credentials
+from weft.wire.ids import parse_vm_id
+
+TEMPLATE = find_data_file("cloud-init.yaml").read_text()
+CREDS = Credentials("aaa.bbb.ccc", "SUSEED").as_text()
+SERVERS = ("tls://n1:4222", "tls://n2:4222")
+BUILDERS = [pytest.param(build_cloud_init, id="cloud-init"), pytest.param(build_shell, id="shell")]
+
+
+def guest(creds: str | None = CREDS) -> Enrollment:
+    return Enrollment(parse_vm_id("vm-7"), SERVERS, creds)
+
+
+def between(text: str, first: str, last: str) -> str:
+    """Return the lines of *text* between two lines that contain these words."""
+    lines = text.splitlines()
+    start = next(n for n, line in enumerate(lines) if first in line) + 1
+    end = next(n for n, line in enumerate(lines) if n > start and last in line)
+    return "\n".join(lines[start:end])
+
+
+@pytest.mark.parametrize("build", BUILDERS)
+def test_every_place_is_filled_in(build) -> None:  # type: ignore[no-untyped-def]
+    """Nothing is left for the operator to replace."""
+    for text in (build(TEMPLATE, guest()), build(TEMPLATE, guest(None))):
+        assert "<vm-id>" not in text
+        assert "broker.example" not in text
+        assert "<contents" not in text
+
+
+@pytest.mark.parametrize("build", BUILDERS)
+def test_a_guest_without_credentials_is_not_told_of_any(build) -> None:  # type: ignore[no-untyped-def]
+    """Neither a file nor a setting that names one."""
+    text = build(TEMPLATE, guest(None))
+    assert "creds" not in text
+    assert "vm-7" in text
+    assert "weft-agent" in text
+
+
+def test_cloud_init_keeps_its_first_line_and_its_blocks() -> None:
+    """cloud-init knows a document by its first line; a block's lines are indented alike."""
+    text = build_cloud_init(TEMPLATE, guest())
+    assert text.startswith("#cloud-config\n")
+    block = between(text, "content: |", "- path")
+    assert all(line.startswith("      ") for line in block.splitlines())
+    assert tomllib.loads(block.replace("      ", "")) == {
+        "vm": "vm-7",
+        "nats": list(SERVERS),
+        "creds": "/etc/weft/nats.creds",
+    }
+    creds = between(between(text, "- path: /etc/weft/nats.creds", "runcmd:"), "content: |", "END USER NKEY SEED")
+    assert [line.strip() for line in creds.splitlines()] == CREDS.splitlines()[:-1]
+
+
+def test_the_script_writes_the_same_files() -> None:
+    """Settings and credentials arrive as they are, the secret with a mode of its own before its content."""
+    text = build_shell(TEMPLATE, guest())
+    settings = between(text, "cat > /etc/weft/agent.toml", "WEFT_END_OF_FILE")
+    assert tomllib.loads(settings)["vm"] == "vm-7"
+    assert between(text, "cat > /etc/weft/nats.creds", "WEFT_END_OF_FILE") + "\n" == CREDS
+    private = "install -D -m 0600 /dev/null /etc/weft/nats.creds"
+    assert text.index(private) < text.index("cat > /etc/weft/nats.creds")
+
+
+def test_the_script_runs_the_same_commands() -> None:
+    """In the same order, quoted for a shell."""
+    lines = build_shell(TEMPLATE, guest()).splitlines()
+    assert lines[-4:] == [
+        "python3 -m venv /opt/weft",
+        "/opt/weft/bin/pip install --quiet 'weft[rclone]'",
+        "/opt/weft/bin/weft-agent install",
+        "systemctl enable --now weft-agent.service weft-shares.service",
+    ]
+    assert "apt-get install -q -y --no-install-recommends fuse3 python3-venv" in lines
+
+
+def test_the_secret_is_in_no_repr() -> None:
+    """A traceback or log line that names a guest to be shows no credentials."""
+    assert "SUSEED" not in repr(guest())
