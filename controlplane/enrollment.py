@@ -13,6 +13,7 @@ from weft.wire.ids import VmId
 VM_PLACE = '"<vm-id>"'
 SERVERS_PLACE = '["<nats://broker.example:4222>"]'
 CREDS_PLACE = "<contents of this guest's credentials file>"
+CA_PLACE = "<certificate that signed the broker's>"
 END_OF_FILE = "WEFT_END_OF_FILE"
 
 
@@ -25,11 +26,13 @@ class Enrollment:
         vm: Its id.
         servers: Where it finds the broker.
         creds: The text of its credentials file, None for a broker that asks for none.
+        tls_ca: Certificates to trust, None for the system's.
     """
 
     vm: VmId
     servers: Sequence[str]
     creds: str | None = field(repr=False)
+    tls_ca: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +47,12 @@ def build_cloud_init(template: str, guest: Enrollment) -> str:
     Fill in *template* for *guest*.
 
     Args:
-        template: The example, with its three places.
+        template: The example, with its places.
         guest: Whom it is for.
     """
-    text = _without_comment(template)
-    if guest.creds is None:
-        text = _without_credentials(text)
-    lines: list[str] = []
-    for line in text.splitlines():
-        if guest.creds is not None and line.strip() == CREDS_PLACE:
-            indent = line[: len(line) - len(line.lstrip())]
-            lines += [f"{indent}{each}".rstrip() for each in guest.creds.strip().splitlines()]
-        else:
-            servers = json.dumps(list(guest.servers))
-            lines.append(line.replace(VM_PLACE, json.dumps(guest.vm)).replace(SERVERS_PLACE, servers))
-    return "\n".join(lines) + "\n"
+    text = _with_file(_without_comment(template), CREDS_PLACE, "creds", guest.creds)
+    text = _with_file(text, CA_PLACE, "tls_ca", guest.tls_ca)
+    return text.replace(VM_PLACE, json.dumps(guest.vm)).replace(SERVERS_PLACE, json.dumps(list(guest.servers)))
 
 
 def build_shell(template: str, guest: Enrollment) -> str:
@@ -88,14 +82,22 @@ def build_shell(template: str, guest: Enrollment) -> str:
 
 def _without_comment(template: str) -> str:
     """Leave out what the example says about itself, but not its first line, by which cloud-init knows it."""
-    first, *rest = template.splitlines()
-    return "\n".join([first, *(line for line in rest if not line.startswith("#"))])
+    first, *rest = template.splitlines(keepends=True)
+    return "".join([first, *(line for line in rest if not line.startswith("#"))])
 
 
-def _without_credentials(text: str) -> str:
-    """Leave out the credentials file, and the setting that names it."""
-    text = re.sub(rf"^  - path: .*\n(?:    \S.*\n)+ +{re.escape(CREDS_PLACE)}\n", "", text, flags=re.MULTILINE)
-    return re.sub(r"^ +creds = .*\n", "", text, flags=re.MULTILINE)
+def _with_file(text: str, place: str, setting: str, content: str | None) -> str:
+    """Put *content* at *place*, line by line; without any, leave out its file, and the setting that names it."""
+    if content is None:
+        text = re.sub(rf"^  - path: .*\n(?:    \S.*\n)+ +{re.escape(place)}\n", "", text, flags=re.MULTILINE)
+        return re.sub(rf"^ +{setting} = .*\n", "", text, flags=re.MULTILINE)
+    lines = content.strip().splitlines()
+    return re.sub(
+        rf"^( +){re.escape(place)}\n",
+        lambda found: "".join(f"{found[1]}{line}".rstrip() + "\n" for line in lines),
+        text,
+        flags=re.MULTILINE,
+    )
 
 
 def _section(text: str, name: str) -> list[str]:

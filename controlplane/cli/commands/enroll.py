@@ -12,6 +12,7 @@ import click
 from controlplane.cli.auth_options import auth_directory_option, lifetime_option, out_option
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.session import link_options, say
+from controlplane.cli.textfile import read_text
 
 if TYPE_CHECKING:
     from controlplane.enrollment import Enrollment
@@ -32,7 +33,7 @@ def command(
     """
     Print what a new guest VM needs to join: its id, the broker's address, and credentials of its own.
 
-    What is printed holds a secret: with it, anybody is this VM.
+    What is printed holds a secret: with it, anybody is this VM. --tlsca FILE goes into it too.
 
     \b
     Examples:
@@ -71,11 +72,13 @@ def _guests(vms: tuple[str, ...], *, directory: Path | None, lifetime_s: float |
     from weft.wire.ids import parse_vm_id
 
     ids = [parse_vm_id(vm) for vm in dict.fromkeys(vms)]
-    servers = [with_scheme(server) for server in link_options().servers]
+    options = link_options()
+    tls_ca = None if options.tls_ca is None else read_text(str(options.tls_ca))
+    servers = [with_scheme(server) for server in options.servers]
     for server in servers:
-        _warn_of(server)
+        _warn_of(server, has_tls=tls_ca is not None)
     if directory is None:
-        return [Enrollment(vm, servers, None) for vm in ids]
+        return [Enrollment(vm, servers, None, tls_ca) for vm in ids]
     keys = AuthDirectory(directory)
     if not keys.exists:
         raise ConfigError([
@@ -84,12 +87,12 @@ def _guests(vms: tuple[str, ...], *, directory: Path | None, lifetime_s: float |
         ])  # fmt: skip
     now_s = time.time()
     issued = [(vm, keys.issue(Role.GUEST, vm, now_s=now_s, lifetime_s=lifetime_s)) for vm in ids]
-    return [Enrollment(vm, servers, user.creds) for vm, user in issued]
+    return [Enrollment(vm, servers, user.creds, tls_ca) for vm, user in issued]
 
 
-def _warn_of(server: str) -> None:
+def _warn_of(server: str, *, has_tls: bool) -> None:
     url = urlsplit(server)
     if url.hostname in ("127.0.0.1", "localhost", "::1"):
         say(f"warning: {server} means the guest itself: name the address that guests reach with --server")
-    elif url.scheme not in ("tls", "wss"):
+    elif url.scheme not in ("tls", "wss") and not has_tls:
         say(f"warning: {server} is not encrypted, and passwords of shares will travel there (tls:// insists on TLS)")

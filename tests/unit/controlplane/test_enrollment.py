@@ -17,8 +17,11 @@ SERVERS = ("tls://n1:4222", "tls://n2:4222")
 BUILDERS = [pytest.param(build_cloud_init, id="cloud-init"), pytest.param(build_shell, id="shell")]
 
 
-def guest(creds: str | None = CREDS) -> Enrollment:
-    return Enrollment(parse_vm_id("vm-7"), SERVERS, creds)
+CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+def guest(creds: str | None = CREDS, tls_ca: str | None = None) -> Enrollment:
+    return Enrollment(parse_vm_id("vm-7"), SERVERS, creds, tls_ca)
 
 
 def between(text: str, first: str, last: str) -> str:
@@ -35,7 +38,7 @@ def test_every_place_is_filled_in(build) -> None:  # type: ignore[no-untyped-def
     for text in (build(TEMPLATE, guest()), build(TEMPLATE, guest(None))):
         assert "<vm-id>" not in text
         assert "broker.example" not in text
-        assert "<contents" not in text
+        assert "<" not in text.replace("<<", "")
 
 
 @pytest.mark.parametrize("build", BUILDERS)
@@ -45,6 +48,16 @@ def test_a_guest_without_credentials_is_not_told_of_any(build) -> None:  # type:
     assert "creds" not in text
     assert "vm-7" in text
     assert "weft-agent" in text
+
+
+@pytest.mark.parametrize("build", BUILDERS)
+def test_a_certificate_travels_with_the_setting_that_names_it(build) -> None:  # type: ignore[no-untyped-def]
+    """Without one, the guest trusts what its system trusts, and is told of no file that is not there."""
+    text = build(TEMPLATE, guest(tls_ca=CA))
+    assert 'tls_ca = "/etc/weft/ca.pem"' in text
+    assert [line.strip() for line in text.splitlines() if line.strip() in CA.splitlines()] == CA.splitlines()
+    assert "tls_ca" not in build(TEMPLATE, guest())
+    assert "ca.pem" not in build(TEMPLATE, guest())
 
 
 def test_cloud_init_keeps_its_first_line_and_its_blocks() -> None:
