@@ -40,29 +40,16 @@ def ensure_rootfs(cache: Path) -> Path:
     """
     Make the root file system unless it is there, and remove those of older recipes.
 
-    It needs a Debian mirror and root. An interrupted run leaves only a directory that the next one replaces.
+    It needs a Debian mirror and root. An interrupted run leaves only what the next one replaces; the caller sees to it
+    that there is one run at a time.
     """
     path = rootfs_path(cache)
     if path.is_dir():
         return path
-    cache.mkdir(parents=True, exist_ok=True)
-    for older in cache.glob("rootfs-*"):
+    for older in cache.glob("*rootfs-*"):
         shutil.rmtree(older)
-    making = path.with_name(f"making-{path.name}-{os.getpid()}")
-    try:
-        subprocess.run(
-            [
-                "mmdebstrap",
-                "--quiet",
-                "--variant=minbase",
-                f"--include={','.join(PACKAGES)}",
-                f"--customize-hook={CUSTOMISATION}",
-                SUITE,
-                str(making),
-            ],
-            check=True,
-        )
-        making.rename(path)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
+    making = path.with_name(f"making-{path.name}")
+    packages, hook = f"--include={','.join(PACKAGES)}", f"--customize-hook={CUSTOMISATION}"
+    subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", packages, hook, SUITE, str(making)], check=True)
+    making.rename(path)
     return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.guest.fleet import Fleet
-from tests.guest.inside import Serving, agent_pid, serving
+from tests.guest.inside import Serving, agent_pid, serving, shares_in
 from tests.guest.nspawn import Guest
 from tests.guest.outside import FolderServer, Outside, is_mounted
 from tests.guest.template import AGENT_UNIT
@@ -52,6 +52,21 @@ async def test_an_agent_that_hangs_is_replaced_by_the_watchdog(
     await _until_another_agent_reports(outside, guest, old_pid)
     assert await serving(guest) == before
     assert "Watchdog timeout" in guest.journal(f"--unit={AGENT_UNIT}")
+
+
+async def test_shares_that_the_administrator_unmounted_stay_away_until_resync(
+    fleet: Fleet, outside: Outside, folder: FolderServer
+) -> None:
+    """Not even a restart of the agent brings them back; asking for them does."""
+    guest = await fleet.add_member("alpha", outside.broker.url)
+    await _boot_with_shares(guest, outside, folder)
+    await guest.run("weft-agent", "unmount", "--all")
+    await guest.run("systemctl", "restart", AGENT_UNIT)
+    assert await shares_in(guest) == ()
+    await guest.run("weft-agent", "resync")
+    await guest.run("weft-agent", "wait", "lesson")
+    await guest.run("weft-agent", "wait", "notes")
+    assert {entry.mount_point for entry in await shares_in(guest)} == {"/mnt/lesson", "/mnt/notes"}
 
 
 async def _boot_with_shares(guest: Guest, outside: Outside, folder: FolderServer) -> Serving:

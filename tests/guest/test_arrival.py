@@ -7,9 +7,12 @@ import pytest
 from tests.guest.fleet import Fleet
 from tests.guest.inside import serving, shares_in
 from tests.guest.outside import FolderServer, Outside
+from tests.guest.template import AGENT_UNIT
 from tests.parts.shares import bind
 
 pytestmark = pytest.mark.integration
+
+CREDENTIAL_DROP_IN = f"/etc/systemd/system/{AGENT_UNIT}.d/credential.conf"
 
 
 async def test_shares_published_before_the_guest_exists_are_mounted_when_it_boots(
@@ -57,3 +60,18 @@ async def test_every_user_of_the_guest_reads_and_writes_the_share(
     await outside.plane.unpublish("lesson")
     await outside.reports.until("alpha", lambda status: not status.shares)
     assert (folder.root / "answer.txt").read_text() == "done\n"
+
+
+async def test_a_secret_that_stays_in_the_guest_opens_the_share(
+    fleet: Fleet, outside: Outside, folder: FolderServer
+) -> None:
+    """The share names a credential of systemd; everybody still sees what the agent mounts with it."""
+    password = folder.config["pass"]
+    guest = await fleet.add_member("alpha", outside.broker.url)
+    guest.write("/root/password", password, mode=0o600)
+    guest.write(CREDENTIAL_DROP_IN, "[Service]\nLoadCredential=share.folder:/root/password\n")
+    await guest.boot()
+    folder.config["pass"] = "credential:share.folder"
+    await outside.converge(folder.share("lesson", "/mnt/lesson"), "alpha")
+    assert await guest.run("cat", "/mnt/lesson/lesson.txt", user="pupil") == "read me"
+    assert password not in guest.journal()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.guest.fleet import Fleet
 from tests.guest.inside import boot_id, serving
 from tests.guest.nspawn import Guest, GuestCommandError
 from tests.guest.outside import FolderServer, Outside, is_mounted
-from tests.guest.template import SHARES_UNIT
+from tests.guest.template import AGENT_UNIT, SHARES_UNIT
+from tests.parts.shares import bind
 
 pytestmark = pytest.mark.integration
 
@@ -49,13 +52,14 @@ async def test_shares_are_back_after_a_power_cut(fleet: Fleet, outside: Outside,
     assert await guest.run("cat", LESSON) == "read me"
 
 
-async def test_shares_are_unmounted_at_shutdown(fleet: Fleet, outside: Outside, folder: FolderServer) -> None:
-    """What a user wrote last is on the server when the guest is off, and its unit ended well."""
+async def test_shares_are_unmounted_in_order_at_shutdown(fleet: Fleet, outside: Outside, folder: FolderServer) -> None:
+    """Children go before their parents, and what a user wrote last is on the server when the guest is off."""
     guest = await _member_with_lesson(fleet, outside, folder)
+    await outside.converge(bind("notes", "/mnt/lesson/notes", source="/home"), "alpha")
     await guest.run("sh", "-c", "echo done >/mnt/lesson/answer.txt", user="pupil")
     await guest.power_off(deadline_s=SHUTDOWN_S)
     assert (folder.root / "answer.txt").read_text() == "done\n"
-    assert "lesson: unmounted" in guest.journal(f"--unit={SHARES_UNIT}")
+    assert _unmounted_at_shutdown(guest) == ["notes", "lesson"]
 
 
 async def test_a_share_whose_server_hangs_does_not_hold_up_the_shutdown(
@@ -66,6 +70,7 @@ async def test_a_share_whose_server_hangs_does_not_hold_up_the_shutdown(
     folder.suspend()
     await _get_stuck(guest)
     await guest.power_off(deadline_s=SHUTDOWN_S)
+    assert _unmounted_at_shutdown(guest) == ["lesson"]
 
 
 async def test_a_share_whose_client_hangs_does_not_hold_up_the_shutdown(
@@ -77,6 +82,7 @@ async def test_a_share_whose_client_hangs_does_not_hold_up_the_shutdown(
     await guest.run("kill", "-STOP", str(client))
     await _get_stuck(guest)
     await guest.power_off(deadline_s=SHUTDOWN_S)
+    assert _unmounted_at_shutdown(guest) == ["lesson"]
 
 
 async def _member_with_lesson(fleet: Fleet, outside: Outside, folder: FolderServer) -> Guest:
@@ -91,3 +97,15 @@ async def _get_stuck(guest: Guest) -> None:
     with pytest.raises(GuestCommandError):
         await guest.run("cat", LESSON, user="pupil", deadline_s=STUCK_S)
     assert (await guest.run("pgrep", "--exact", "-u", "pupil", "cat")).strip()
+
+
+def _unmounted_at_shutdown(guest: Guest) -> list[str]:
+    """Return the shares that the agent unmounted for the unit that asked it to, in the order in which it did."""
+    asked_by = guest.journal(f"--unit={SHARES_UNIT}", "--output=cat")
+    events = [
+        json.loads(line) for line in guest.journal(f"--unit={AGENT_UNIT}", "--output=cat", "--grep=^{").splitlines()
+    ]
+    gone = [event["share"] for event in events if event["event"] == "unmount.applied"]
+    in_order = list(dict.fromkeys(gone))
+    assert all(f"{share}: unmounted" in asked_by for share in in_order), asked_by
+    return in_order

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -23,20 +22,16 @@ def dependencies_path(cache: Path) -> Path:
 
 
 def ensure_dependencies(cache: Path) -> Path:
-    """Fetch the wheels unless they are there, and remove those of older dependencies; needs a package index."""
+    """Fetch the wheels unless they are there, as :func:`tests.guest.rootfs.ensure_rootfs`; needs a package index."""
     assert sys.version_info[:2] == GUEST_PYTHON, "the wheels for a guest must be made with the guest's Python 3.11"
     path = dependencies_path(cache)
     if path.is_dir():
         return path
-    cache.mkdir(parents=True, exist_ok=True)
-    for older in cache.glob("wheels-*"):
+    for older in cache.glob("*wheels-*"):
         shutil.rmtree(older)
-    making = path.with_name(f"making-{path.name}-{os.getpid()}")
-    try:
-        _pip("wheel", "--wheel-dir", str(making), "setuptools", "wheel", *_dependencies())
-        making.rename(path)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
+    making = path.with_name(f"making-{path.name}")
+    _pip("wheel", "--wheel-dir", str(making), "setuptools", "wheel", *_dependencies())
+    making.rename(path)
     return path
 
 
