@@ -17,6 +17,9 @@ BATCHES_DISABLED = 10205
 BATCH_UNKNOWN = 10208
 """The batch never began, or its leader changed: nothing after this is stored."""
 
+STREAM_FULL = 10077
+"""Within a batch a full stream also refuses what would only replace a message (2.15); singly it takes that."""
+
 
 class Op(enum.IntEnum):
     """What a message of a batch asks for, as it stands in its reply subject."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from controlplane.batch import Refused, Stored, Unknown, Unsent
-from controlplane.ingest import Outgoing, store
+from controlplane.ingest import Outgoing, max_data_bytes, store
 from controlplane.jetstream import WRONG_LAST_SEQUENCE
 from controlplane.reader import Reading, read_complete
 from controlplane.records import CatalogSnapshot, Edit, ShareRecord, decode_record
@@ -84,10 +84,10 @@ class Catalog:
             BrokerError: The bucket refused.
         """
         for edit in edits:
-            if edit.data is not None and len(edit.data) > self._link.max_payload // 2:
+            limit = max_data_bytes(self._link)
+            if edit.data is not None and len(edit.data) > limit:
                 raise PayloadTooLargeError(
-                    f"cannot store {edit.key}: its {len(edit.data)} bytes are more than half of the broker's "
-                    f"max_payload {self._link.max_payload}"
+                    f"cannot store {edit.key}: it has {len(edit.data)} bytes, and the broker takes {limit}"
                 )
         verdicts = await store(self._link, [_outgoing(edit) for edit in edits], on_answered=on_answered)
         conflicts: list[str] = []

@@ -16,7 +16,7 @@ from weft.wire.ids import ClassName, ShareId, VmId, parse_class_name, parse_vm_i
 from weft.wire.subjects import class_key, member_key
 
 
-def build_create_class(snapshot: CatalogSnapshot, name: str, author: Author) -> Change:
+def build_create_class(snapshot: CatalogSnapshot, author: Author, *, name: str) -> Change:
     """
     Make an empty class.
 
@@ -30,7 +30,7 @@ def build_create_class(snapshot: CatalogSnapshot, name: str, author: Author) -> 
     return Change("class.create", edits=(_note(snapshot, class_key(wanted), author.who, author.at),))
 
 
-def build_add_members(snapshot: CatalogSnapshot, name: str, vms: Sequence[str], author: Author) -> Change:
+def build_add_members(snapshot: CatalogSnapshot, author: Author, *, name: str, vms: Sequence[str]) -> Change:
     """
     Add VMs to a class; those in it stay.
 
@@ -45,7 +45,7 @@ def build_add_members(snapshot: CatalogSnapshot, name: str, vms: Sequence[str], 
     return Change("class.add", edits=edits, affected=frozenset(wanted), intent=Intent(named_vms=frozenset(wanted)))
 
 
-def build_remove_members(snapshot: CatalogSnapshot, name: str, vms: Sequence[str], author: Author) -> Change:
+def build_remove_members(snapshot: CatalogSnapshot, author: Author, *, name: str, vms: Sequence[str]) -> Change:
     """Take VMs out of a class, and with it what only the class gave them; raises as :func:`build_add_members`."""
     class_name, present = known_class(snapshot, name)
     wanted = _parsed(vms)
@@ -55,7 +55,7 @@ def build_remove_members(snapshot: CatalogSnapshot, name: str, vms: Sequence[str
     return Change("class.remove", edits=edits, affected=frozenset(wanted), intent=intent, warnings=warnings)
 
 
-def build_set_members(snapshot: CatalogSnapshot, name: str, vms: Sequence[str], author: Author) -> Change:
+def build_set_members(snapshot: CatalogSnapshot, author: Author, *, name: str, vms: Sequence[str]) -> Change:
     """Make a class consist of exactly *vms*; raises as :func:`build_add_members`."""
     class_name, present = known_class(snapshot, name)
     wanted = _parsed(vms)
@@ -66,14 +66,14 @@ def build_set_members(snapshot: CatalogSnapshot, name: str, vms: Sequence[str], 
     return Change("class.set", edits=edits, affected=present.union(wanted), warnings=warnings)
 
 
-def build_delete_class(snapshot: CatalogSnapshot, name: str, author: Author, *, with_shares: bool) -> Change:
+def build_delete_class(snapshot: CatalogSnapshot, author: Author, *, name: str, with_shares: bool) -> Change:
     """
     Delete a class.
 
     Args:
         snapshot: The catalog.
-        name: The class.
         author: For the records.
+        name: The class.
         with_shares: Also when shares are for it: they lose this target, and its members lose them.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controlplane.messages import FRAME_FIELDS, LastMessage, NextMessage, compose, compose_list
 from controlplane.projection import ProjectedShare, Projection, expand
@@ -82,7 +82,7 @@ Decision = Publish | Unchanged | Refuse
 
 
 def decide_all(
-    projection: Projection, survey: Survey, intent: Intent, *, mark: CatalogMark, now_ms: int
+    projection: Projection, survey: Survey, intent: Intent, *, mark: CatalogMark, now_ms: int, max_bytes: int
 ) -> list[Decision]:
     """
     Decide for every projected VM.
@@ -93,6 +93,7 @@ def decide_all(
         intent: What the command is about.
         mark: The catalog the projection comes from.
         now_ms: Milliseconds since 1970.
+        max_bytes: The largest message that the broker takes.
 
     Raises:
         CatalogBehindError: Some message was computed from a newer or another catalog.
@@ -107,7 +108,7 @@ def decide_all(
         key = tuple(id(share) for share in shares)
         if key not in encoded:
             encoded[key] = compose_list(share.encoded for share in shares)
-        decisions.append(_decide(vm, shares, encoded[key], projection, survey, intent, mark, now_ms))
+        decisions.append(_decide(vm, shares, encoded[key], projection, survey, intent, mark, now_ms, max_bytes))
     return decisions
 
 
@@ -141,6 +142,7 @@ def _decide(
     intent: Intent,
     mark: CatalogMark,
     now_ms: int,
+    max_bytes: int,
 ) -> Decision:
     last = survey.last.get(vm)
     report = survey.reports.get(vm, Report())
@@ -154,10 +156,15 @@ def _decide(
     if last is not None and gone <= last.gone and last.lists_exactly([item.share for item in shares], encoded):
         return Unchanged(vm, last.revision)
     revision = next_revision(last.revision if last is not None else 0, report.held_revision, now_ms)
-    changed = changed_share(vm, shares, had, intent.changed)
-    following = NextMessage(vm, revision, mark, tuple(sorted(gone)), changed)
+    following = NextMessage(vm, revision, mark, tuple(sorted(gone)), changed_share(vm, shares, had, intent.changed))
+    data = compose(following, encoded)
+    if len(data) > max_bytes and following.changed:
+        # Only the list counts; the share at the top level is a courtesy to agents that know nothing else.
+        data = compose(replace(following, changed=b""), encoded)
+    if len(data) > max_bytes:
+        return Refuse(vm, f"its list is too large: {len(data)} bytes, and the broker takes {max_bytes}")
     lost = frozenset() if vm in intent.named_vms else had - wanted - intent.named
-    return Publish(vm, compose(following, encoded), revision, last.seq if last is not None else 0, lost)
+    return Publish(vm, data, revision, last.seq if last is not None else 0, lost)
 
 
 def next_revision(last_revision: int, held_revision: int, now_ms: int) -> int:

@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from controlplane.batch import (
     BATCH_UNKNOWN,
     BATCHES_DISABLED,
+    STREAM_FULL,
     Batch,
     Op,
     Refused,
@@ -55,6 +56,11 @@ class Outgoing:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+def max_data_bytes(link: Link) -> int:
+    """Return the most payload one message may have, beside our headers."""
+    return link.max_payload - HEADER_BYTES
+
+
 async def store(
     link: Link, messages: Sequence[Outgoing], *, on_answered: Callable[[int], None] | None = None
 ) -> list[Verdict]:
@@ -84,7 +90,8 @@ def _quiet(done: int) -> None:
 
 
 def _is_batch_trouble(verdict: Verdict) -> bool:
-    return isinstance(verdict, Refused) and verdict.err_code in (BATCHES_DISABLED, BATCH_UNKNOWN)
+    """Say whether a single publish may succeed where the batch did not."""
+    return isinstance(verdict, Refused) and verdict.err_code in (BATCHES_DISABLED, BATCH_UNKNOWN, STREAM_FULL)
 
 
 def _headers(message: Outgoing) -> dict[str, str]:

@@ -5,48 +5,34 @@ from __future__ import annotations
 import dataclasses
 import getpass
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from nats.aio.client import Client
 
-from controlplane.audit import note_change
 from controlplane.catalog import Catalog
-from controlplane.class_edits import (
-    build_add_members,
-    build_create_class,
-    build_delete_class,
-    build_remove_members,
-    build_set_members,
-)
+from controlplane.classes import Classes
+from controlplane.commands import Commands, Manner
 from controlplane.convergence import Goal, goals_of
-from controlplane.decide import Survey
-from controlplane.edits import Author, Change, Details, build_publish, build_unpublish, parse_audience
+from controlplane.edits import Change, Details, build_publish, build_unpublish, parse_audience
+from controlplane.known import mentioned_vms
 from controlplane.projection import Members, project, receivers
 from controlplane.publisher import Publisher
 from controlplane.records import CatalogSnapshot, ShareRecord
-from controlplane.results import FanOut, OnProgress, Outcome, Progress
-from controlplane.roster import CatalogRoster, Roster, ask_roster, unknown
+from controlplane.results import FanOut, OnProgress, Outcome
+from controlplane.roster import Roster, unknown
 from controlplane.status import VmView, build_views, read_heard, read_revisions
 from controlplane.streams import InitReport, ensure
-from controlplane.survey import read_survey, read_whole_survey
 from controlplane.unstored import send_unstored
 from controlplane.wait import wait_for
-from weft.errors import CatalogConflictError, RosterError
 from weft.link import Link, LinkOptions
-from weft.wire.ids import ClassName, VmId, parse_class_name, parse_share_id, parse_vm_id
+from weft.wire.ids import VmId, parse_share_id, parse_vm_id
 from weft.wire.share import ShareMount
 
-ATTEMPTS = 5
-"""Each attempt that fails means that another operator's change came in between."""
 
-Build = Callable[[CatalogSnapshot, Members], Change]
-
-
-class ControlPlane:
+class ControlPlane(Classes):
     """
     The operator's side over one connection; ``async with`` it.
 
@@ -57,11 +43,12 @@ class ControlPlane:
     """
 
     def __init__(self, connection: Client | Link, roster: Roster | None = None, operator: str | None = None) -> None:
-        self._link = connection if isinstance(connection, Link) else Link.over(connection)
-        self._roster = roster
-        self._operator = operator or _this_user()
-        self._catalog = Catalog(self._link)
-        self._publisher = Publisher(self._link, self._catalog, roster=roster, now_ms=_now_ms)
+        link = connection if isinstance(connection, Link) else Link.over(connection)
+        catalog = Catalog(link)
+        publisher = Publisher(link, catalog, roster=roster, now_ms=_now_ms)
+        super().__init__(catalog, Commands(link, catalog, publisher), roster, operator or _this_user())
+        self._link = link
+        self._publisher = publisher
 
     @classmethod
     def connect(
@@ -168,15 +155,8 @@ class ControlPlane:
         def build(snapshot: CatalogSnapshot, members: Members) -> Change:
             return build_publish(snapshot, members, wanted, audience, details, author)
 
-        return await self._perform(
-            build,
-            author,
-            classes=audience.classes,
-            named=audience.vms,
-            dry_run=dry_run,
-            assume_yes=assume_yes,
-            on_progress=on_progress,
-        )
+        manner = Manner(dry_run, assume_yes, on_progress)
+        return await self._commands.perform(build, author, manner, classes=audience.classes, named=audience.vms)
 
     async def unpublish(
         self,
@@ -200,14 +180,8 @@ class ControlPlane:
         def build(snapshot: CatalogSnapshot, members: Members) -> Change:
             return build_unpublish(snapshot, members, share_id, audience, author)
 
-        return await self._perform(
-            build,
-            author,
-            name=share_id,
-            classes=audience.classes,
-            assume_yes=assume_yes,
-            on_progress=on_progress,
-        )
+        manner = Manner(assume_yes=assume_yes, on_progress=on_progress)
+        return await self._commands.perform(build, author, manner, name=share_id, classes=audience.classes)
 
     async def sync(
         self,
@@ -229,20 +203,8 @@ class ControlPlane:
         Raises:
             CatalogError, BrokerError: As :meth:`publish`.
         """
-        author = self._author()
         chosen = None if vms is None else frozenset(parse_vm_id(vm) for vm in vms)
-        survey = await (read_whole_survey(self._link) if chosen is None else read_survey(self._link, chosen))
-        snapshot = await self._catalog.load()
-        members = await self._publisher.members(snapshot)
-        affected = _everybody(snapshot, members, survey) if chosen is None else chosen
-        change = Change("sync", affected=affected)
-        if dry_run:
-            return await self._publisher.plan(snapshot, change, survey, author)
-        fan_out = await self._publisher.perform(
-            snapshot, change, survey, author, assume_yes=assume_yes, on_progress=on_progress
-        )
-        await note_change(self._link, change.action, author, fan_out=fan_out)
-        return fan_out
+        return await self._commands.sync(chosen, self._author(), Manner(dry_run, assume_yes, on_progress))
 
     async def wait(
         self,
@@ -311,81 +273,6 @@ class ControlPlane:
         """
         return await send_unstored(self._link, share, [parse_vm_id(vm) for vm in vms])
 
-    # --- classes --------------------------------------------------------------------------------------------------
-
-    async def classes(self) -> dict[ClassName, tuple[VmId, ...]]:
-        """List every class with its VMs."""
-        roster = self._roster or CatalogRoster(await self._catalog.load())
-        answers = await ask_roster(roster, await roster.classes())
-        return {name: tuple(sorted(vms)) for name, vms in answers.items()}
-
-    async def members(self, name: str) -> tuple[VmId, ...]:
-        """List the VMs of one class; raises UnknownNameError where there is none."""
-        wanted = parse_class_name(name)
-        roster = self._roster or CatalogRoster(await self._catalog.load())
-        return tuple(sorted((await ask_roster(roster, [wanted]))[wanted]))
-
-    async def create_class(self, name: str) -> None:
-        """Make an empty class; raises CatalogError where it exists."""
-        author = self._author()
-        await self._edit_class(lambda snapshot: build_create_class(snapshot, name, author), author, name)
-
-    async def add_members(self, name: str, vms: Iterable[str], *, on_progress: OnProgress | None = None) -> FanOut:
-        """
-        Add VMs to a class, which gives them its shares.
-
-        Raises:
-            UnknownNameError: No such class.
-            RosterError: Classes are kept elsewhere.
-        """
-        author, wanted = self._author(), tuple(vms)
-        return await self._edit_class(
-            lambda snapshot: build_add_members(snapshot, name, wanted, author), author, name, on_progress=on_progress
-        )
-
-    async def remove_members(self, name: str, vms: Iterable[str], *, on_progress: OnProgress | None = None) -> FanOut:
-        """Take VMs out of a class, and its shares from them; raises as :meth:`add_members`."""
-        author, wanted = self._author(), tuple(vms)
-        return await self._edit_class(
-            lambda snapshot: build_remove_members(snapshot, name, wanted, author), author, name, on_progress=on_progress
-        )
-
-    async def set_members(
-        self, name: str, vms: Iterable[str], *, assume_yes: bool = False, on_progress: OnProgress | None = None
-    ) -> FanOut:
-        """Make a class consist of exactly *vms*; raises as :meth:`add_members`, and ConfirmationNeededError."""
-        author, wanted = self._author(), tuple(vms)
-        return await self._edit_class(
-            lambda snapshot: build_set_members(snapshot, name, wanted, author),
-            author,
-            name,
-            assume_yes=assume_yes,
-            on_progress=on_progress,
-        )
-
-    async def delete_class(
-        self, name: str, *, with_shares: bool = False, on_progress: OnProgress | None = None
-    ) -> FanOut:
-        """
-        Delete a class.
-
-        Args:
-            name: The class.
-            with_shares: Also when shares are for it: they stay in the catalog, without this target.
-            on_progress: Told as messages are confirmed.
-
-        Raises:
-            CatalogError: Shares are for it, and *with_shares* is not given.
-            UnknownNameError, RosterError: As :meth:`add_members`.
-        """
-        author = self._author()
-        return await self._edit_class(
-            lambda snapshot: build_delete_class(snapshot, name, author, with_shares=with_shares),
-            author,
-            name,
-            on_progress=on_progress,
-        )
-
     # --- VMs ------------------------------------------------------------------------------------------------------
 
     async def vms(self) -> list[VmView]:
@@ -408,76 +295,13 @@ class ControlPlane:
         revisions = await read_revisions(self._link, asked)
         snapshot = await self._catalog.load()
         classes = await self.classes()
-        known = {*heard, *revisions, *_mentioned(snapshot)}.union(*classes.values())
+        known = {*heard, *revisions, *mentioned_vms(snapshot)}.union(*classes.values())
         for vm in asked or ():
             if vm not in known:
                 raise unknown("VM", vm, known)
         return build_views(asked if asked is not None else sorted(known), heard, revisions, classes, now_s=now_s)
 
     # --- how commands are performed -------------------------------------------------------------------------------
-
-    async def _edit_class(
-        self,
-        build: Callable[[CatalogSnapshot], Change],
-        author: Author,
-        name: str,
-        *,
-        assume_yes: bool = False,
-        on_progress: OnProgress | None = None,
-    ) -> FanOut:
-        if self._roster is not None:
-            raise RosterError(f"cannot change class {name!r}: classes come from a roster elsewhere")
-        return await self._perform(
-            lambda snapshot, _: build(snapshot), author, name=name, assume_yes=assume_yes, on_progress=on_progress
-        )
-
-    async def _perform(
-        self,
-        build: Build,
-        author: Author,
-        *,
-        name: str = "",
-        classes: Sequence[ClassName] = (),
-        named: Sequence[VmId] = (),
-        dry_run: bool = False,
-        assume_yes: bool = False,
-        on_progress: OnProgress | None = None,
-    ) -> FanOut:
-        """Build a command's change from a catalog that was read after the VMs' messages, and perform it."""
-        for attempt in range(1, ATTEMPTS + 1):
-            snapshot, change, survey = await self._prepare(build, classes, on_progress)
-            change = dataclasses.replace(change, warnings=(*change.warnings, *_never_heard(named, survey, snapshot)))
-            if dry_run:
-                return await self._publisher.plan(snapshot, change, survey, author)
-            try:
-                fan_out = await self._publisher.perform(
-                    snapshot, change, survey, author, assume_yes=assume_yes, on_progress=on_progress
-                )
-            except CatalogConflictError:
-                # Adding and removing members means the same whoever else does it; a share's content does not.
-                if change.share_ids or attempt == ATTEMPTS:
-                    raise
-                continue
-            await note_change(
-                self._link, change.action, author, name=name or " ".join(change.share_ids), fan_out=fan_out
-            )
-            return fan_out
-        raise AssertionError("the last attempt returns or raises")
-
-    async def _prepare(
-        self, build: Build, classes: Sequence[ClassName], on_progress: OnProgress | None
-    ) -> tuple[CatalogSnapshot, Change, Survey]:
-        survey = Survey({}, {})
-        surveyed: frozenset[VmId] = frozenset()
-        for _ in range(ATTEMPTS):
-            snapshot = await self._catalog.load()
-            change = build(snapshot, await self._publisher.members(snapshot, classes))
-            if change.affected <= surveyed:
-                return snapshot, change, survey
-            if on_progress is not None:
-                on_progress(Progress("read", 0, len(change.affected)))
-            survey, surveyed = await read_survey(self._link, change.affected), change.affected
-        raise CatalogConflictError("cannot read the catalog in peace: others keep changing it (try again)")
 
     async def _goals_of_share(self, share_id: str) -> dict[VmId, Goal]:
         snapshot = await self._catalog.load()
@@ -488,42 +312,12 @@ class ControlPlane:
         goals = {vm: Goal(shares={share.id: share.digest}) for vm, (share,) in projection.lists.items()}
         return goals | {vm: Goal(failure=problem) for vm, problem in projection.problems.items()}
 
-    def _author(self) -> Author:
-        return Author(self._operator, datetime.now(UTC))
-
 
 def _find_share(snapshot: CatalogSnapshot, share_id: str) -> ShareRecord:
     record = snapshot.shares.get(parse_share_id(share_id))
     if record is None:
         raise unknown("share", share_id, snapshot.shares)
     return record
-
-
-def _mentioned(snapshot: CatalogSnapshot) -> frozenset[VmId]:
-    """Name every VM that the catalog mentions outside classes."""
-    named = (VmId(vm) for record in snapshot.shares.values() for vm in record.targets.vms)
-    return frozenset(named).union(snapshot.vms)
-
-
-def _everybody(snapshot: CatalogSnapshot, members: Members, survey: Survey) -> frozenset[VmId]:
-    """Name every VM that gets something, was sent something, or obeys something."""
-    getting = (receivers(record, members) for record in snapshot.shares.values())
-    obeying = (vm for vm, report in survey.reports.items() if report.held_revision)
-    return frozenset(survey.last).union(obeying, *getting)
-
-
-def _never_heard(named: Iterable[VmId], survey: Survey, snapshot: CatalogSnapshot) -> list[str]:
-    """Warn about VMs that were named and never reported: they may be misspelt."""
-    known = {vm for vm in {*survey.reports, *_mentioned(snapshot)}.union(*snapshot.members.values())}
-    return [
-        f"{vm} has never reported{_meant(unknown('VM', vm, known - {vm}).nearest)}"
-        for vm in named
-        if vm not in survey.reports
-    ]
-
-
-def _meant(nearest: Sequence[str]) -> str:
-    return f" (did you mean {' or '.join(nearest)}?)" if nearest else ""
 
 
 def _now_ms() -> int:

@@ -9,6 +9,7 @@ import structlog
 from controlplane.catalog import Catalog
 from controlplane.decide import Decision, Survey, decide_all, refuse_losses
 from controlplane.edits import Author, Change
+from controlplane.ingest import max_data_bytes
 from controlplane.projection import Members, Projection, project, referenced_classes
 from controlplane.records import CatalogSnapshot, with_edits
 from controlplane.results import FanOut, OnProgress
@@ -133,7 +134,14 @@ class Publisher:
         after = with_edits(after, taken)
         projection = project(after, members, change.affected)
         mark = CatalogMark(id=snapshot.id, seq=snapshot.seq)
-        decisions = decide_all(projection, survey, change.intent, mark=mark, now_ms=self._now_ms())
+        decisions = decide_all(
+            projection,
+            survey,
+            change.intent,
+            mark=mark,
+            now_ms=self._now_ms(),
+            max_bytes=max_data_bytes(self._link),
+        )
         if not assume_yes:
             refuse_losses(decisions, after, members.values())
         return decisions, projection, warnings

@@ -10,7 +10,7 @@ from controlplane.batch import Refused, Stored, Unknown, Unsent, Verdict
 from controlplane.catalog import Catalog
 from controlplane.decide import Decision, Publish, Refuse, Survey, Unchanged, decide_all
 from controlplane.edits import Author, Change
-from controlplane.ingest import HEADER_BYTES, Outgoing, store
+from controlplane.ingest import Outgoing, max_data_bytes, store
 from controlplane.jetstream import WRONG_LAST_SEQUENCE
 from controlplane.projection import Members, Projection, project
 from controlplane.records import CatalogSnapshot
@@ -129,7 +129,14 @@ class Rounds:
         projection = project(snapshot, members, asked)
         self.expect(projection, survey)
         mark = CatalogMark(id=snapshot.id, seq=snapshot.seq)
-        return decide_all(projection, survey, self._change.intent, mark=mark, now_ms=self._now_ms())
+        return decide_all(
+            projection,
+            survey,
+            self._change.intent,
+            mark=mark,
+            now_ms=self._now_ms(),
+            max_bytes=max_data_bytes(self._link),
+        )
 
     def expect(self, projection: Projection, survey: Survey) -> None:
         """Note what each VM will report once it has what was decided."""
@@ -146,17 +153,12 @@ class Rounds:
     def note(self, decisions: Iterable[Decision]) -> list[Publish]:
         """Note every decision that needs no message, and return the others."""
         publishes: list[Publish] = []
-        limit = self._link.max_payload
         for decision in decisions:
             match decision:
                 case Unchanged():
                     self.unchanged[decision.vm] = decision.revision
                 case Refuse():
                     self.failed[decision.vm] = decision.reason
-                case Publish() if len(decision.data) + HEADER_BYTES > limit:
-                    self.failed[decision.vm] = (
-                        f"its list is too large: {len(decision.data)} bytes, and the broker's max_payload is {limit}"
-                    )
                 case Publish():
                     publishes.append(decision)
                 case _:

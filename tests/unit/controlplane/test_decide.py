@@ -30,13 +30,16 @@ from weft.wire.mountset import MountSet
 from weft.wire.share import share_to_builtins
 
 VM = VmId("vm-1")
+MAX_BYTES = 1_000_000
 
 
 def decide(
     catalog: CatalogSnapshot, before: LastMessage | None, report: Report | None = None, intent: Intent | None = None
 ) -> Decision:
     survey = Survey({VM: before} if before else {}, {VM: report} if report else {})
-    (decision,) = decide_all(project(catalog, {}, [VM]), survey, intent or Intent(), mark=MARK, now_ms=NOW_MS)
+    (decision,) = decide_all(
+        project(catalog, {}, [VM]), survey, intent or Intent(), mark=MARK, now_ms=NOW_MS, max_bytes=MAX_BYTES
+    )
     return decision
 
 
@@ -161,6 +164,20 @@ def test_a_share_that_would_overwrite_the_frame_stays_below() -> None:
     assert published(decision).changed is None
 
 
+def test_a_message_gives_up_its_courtesy_before_it_is_too_large() -> None:
+    """The share at the top level is left out where only the list fits; a list that does not fit is refused by size."""
+    survey, intent = Survey({}, {}), Intent(ids("a"), changed=share("a"))
+    projection = project(WITH_A, {}, [VM])
+    (whole,) = decide_all(projection, survey, intent, mark=MARK, now_ms=NOW_MS, max_bytes=MAX_BYTES)
+    assert isinstance(whole, Publish)
+    (smaller,) = decide_all(projection, survey, intent, mark=MARK, now_ms=NOW_MS, max_bytes=len(whole.data) - 1)
+    assert published(whole).changed is not None
+    assert published(smaller).changed is None
+    assert decide_all(projection, survey, intent, mark=MARK, now_ms=NOW_MS, max_bytes=100) == [
+        Refuse(VM, f"its list is too large: {len(smaller.data)} bytes, and the broker takes 100")  # type: ignore[union-attr]
+    ]
+
+
 def test_what_left_the_list_is_named_as_gone() -> None:
     """A guest that got it as a single message would keep it otherwise."""
     assert published(decide(WITH_A, listing("a", "old"))).gone == ("old",)
@@ -196,7 +213,7 @@ def losing(count: int, total: int) -> tuple[Projection, Survey, CatalogSnapshot]
 def test_losing_what_was_not_named_asks_above_a_tenth(count: int, asks: bool) -> None:
     """A surprise for many VMs needs somebody's yes."""
     projection, survey, catalog = losing(count, 100)
-    decisions = decide_all(projection, survey, Intent(ids("a")), mark=MARK, now_ms=NOW_MS)
+    decisions = decide_all(projection, survey, Intent(ids("a")), mark=MARK, now_ms=NOW_MS, max_bytes=MAX_BYTES)
     if not asks:
         refuse_losses(decisions, catalog, [])
         return
@@ -216,7 +233,7 @@ def test_losing_what_was_not_named_asks_above_a_tenth(count: int, asks: bool) ->
 def test_losing_what_was_named_does_not_ask(intent: Intent) -> None:
     """An operator gets what was asked for."""
     projection, survey, catalog = losing(50, 100)
-    refuse_losses(decide_all(projection, survey, intent, mark=MARK, now_ms=NOW_MS), catalog, [])
+    refuse_losses(decide_all(projection, survey, intent, mark=MARK, now_ms=NOW_MS, max_bytes=MAX_BYTES), catalog, [])
 
 
 def test_a_lost_stream_does_not_hide_a_loss() -> None:

@@ -148,7 +148,7 @@ def test_unpublish_says_who_did_not_have_it() -> None:
 def test_members_are_added_one_key_each() -> None:
     """Two operators adding different VMs do not meet."""
     catalog = snapshot(members={"algebra": ("vm-1",)})
-    change = build_add_members(catalog, "algebra", ["vm-1", "vm-2"], AUTHOR)
+    change = build_add_members(catalog, AUTHOR, name="algebra", vms=["vm-1", "vm-2"])
     assert [edit.key for edit in change.edits] == ["member.algebra.vm-2"]
     assert change.affected == vms("vm-1", "vm-2")
 
@@ -156,7 +156,7 @@ def test_members_are_added_one_key_each() -> None:
 def test_removing_a_member_names_it() -> None:
     """Losing its class's shares is what was asked for."""
     catalog = snapshot(members={"algebra": ("vm-1", "vm-2")}, editions={"member.algebra.vm-1": 4})
-    change = build_remove_members(catalog, "algebra", ["vm-1", "vm-8"], AUTHOR)
+    change = build_remove_members(catalog, AUTHOR, name="algebra", vms=["vm-1", "vm-8"])
     assert [(edit.key, edit.data, edit.expected_seq) for edit in change.edits] == [("member.algebra.vm-1", None, 4)]
     assert "vm-1" in change.intent.named_vms
     assert change.warnings == ("vm-8 is not in class 'algebra'",)
@@ -165,7 +165,7 @@ def test_removing_a_member_names_it() -> None:
 def test_setting_members_names_nobody() -> None:
     """Whoever falls out was not named, so a wrong file asks first."""
     catalog = snapshot(members={"algebra": ("vm-1", "vm-2")}, editions={"member.algebra.vm-1": 4})
-    change = build_set_members(catalog, "algebra", ["vm-2", "vm-3"], AUTHOR)
+    change = build_set_members(catalog, AUTHOR, name="algebra", vms=["vm-2", "vm-3"])
     assert {edit.key: edit.data is None for edit in change.edits} == {
         "member.algebra.vm-3": False,
         "member.algebra.vm-1": True,
@@ -182,8 +182,8 @@ def test_a_class_with_shares_is_not_deleted_by_accident() -> None:
         editions={"share.a": 2, "class.algebra": 3, **{f"member.algebra.vm-{n}": 3 + n for n in (1, 2, 3)}},
     )
     with pytest.raises(CatalogError, match="--with-shares"):
-        build_delete_class(catalog, "algebra", AUTHOR, with_shares=False)
-    change = build_delete_class(catalog, "algebra", AUTHOR, with_shares=True)
+        build_delete_class(catalog, AUTHOR, name="algebra", with_shares=False)
+    change = build_delete_class(catalog, AUTHOR, name="algebra", with_shares=True)
     later = with_edits(catalog, change.edits)
     assert later.members == {}
     assert later.shares[ShareId("a")].targets == Targets(vms=("vm-9",))
@@ -194,9 +194,9 @@ def test_unknown_and_existing_classes() -> None:
     """Members need a class; a class is made once."""
     catalog = snapshot(members={"algebra": ()})
     with pytest.raises(UnknownNameError, match="algebra"):
-        build_add_members(catalog, "algebr", ["vm-1"], AUTHOR)
+        build_add_members(catalog, AUTHOR, name="algebr", vms=["vm-1"])
     with pytest.raises(CatalogError, match="exists"):
-        build_create_class(catalog, "algebra", AUTHOR)
+        build_create_class(catalog, AUTHOR, name="algebra")
 
 
 def take_over(

@@ -1,0 +1,129 @@
+"""Performing a command: built from a catalog that was read after the VMs' messages, repeated where others interfere."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from controlplane.audit import note_change
+from controlplane.catalog import Catalog
+from controlplane.decide import Survey
+from controlplane.edits import Author, Change
+from controlplane.known import concerned_vms, warn_never_heard
+from controlplane.projection import Members
+from controlplane.publisher import Publisher
+from controlplane.records import CatalogSnapshot
+from controlplane.results import FanOut, OnProgress, Progress
+from controlplane.survey import read_survey, read_whole_survey
+from weft.errors import CatalogConflictError
+from weft.link import Link
+from weft.wire.ids import ClassName, VmId
+
+ATTEMPTS = 5
+"""Each attempt that fails means that another operator's change came in between."""
+
+Build = Callable[[CatalogSnapshot, Members], Change]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Manner:
+    """
+    How a command is performed.
+
+    Attributes:
+        dry_run: Only say what would be done.
+        assume_yes: Do not ask, even if many VMs lose something that was not named.
+        on_progress: Told as messages are confirmed.
+    """
+
+    dry_run: bool = False
+    assume_yes: bool = False
+    on_progress: OnProgress | None = None
+
+
+class Commands:
+    """
+    Commands over one connection.
+
+    Args:
+        link: Connected.
+        catalog: The catalog.
+        publisher: What performs their changes.
+    """
+
+    def __init__(self, link: Link, catalog: Catalog, publisher: Publisher) -> None:
+        self._link = link
+        self._catalog = catalog
+        self._publisher = publisher
+
+    async def perform(
+        self,
+        build: Build,
+        author: Author,
+        manner: Manner,
+        *,
+        name: str = "",
+        classes: Sequence[ClassName] = (),
+        named: Sequence[VmId] = (),
+    ) -> FanOut:
+        """
+        Build a command's change and perform it.
+
+        Args:
+            build: Builds it from what was read.
+            author: Whose command it is.
+            manner: How to perform it.
+            name: What the audit calls it, where it is about no share.
+            classes: Classes it names; they must exist.
+            named: VMs it names; those that never reported are warned about.
+
+        Raises:
+            CatalogError, BrokerError: As :meth:`Publisher.perform`, and what *build* raises.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            snapshot, change, survey = await self._prepare(build, classes, manner.on_progress)
+            warnings = (*change.warnings, *warn_never_heard(named, survey, snapshot))
+            try:
+                return await self._finish(
+                    snapshot, dataclasses.replace(change, warnings=warnings), survey, author, manner, name
+                )
+            except CatalogConflictError:
+                # Adding and removing members means the same whoever else does it; a share's content does not.
+                if change.share_ids or attempt == ATTEMPTS:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    async def sync(self, chosen: frozenset[VmId] | None, author: Author, manner: Manner) -> FanOut:
+        """Compute the lists of *chosen* VMs again, or of everybody concerned; raises as :meth:`perform`."""
+        survey = await (read_whole_survey(self._link) if chosen is None else read_survey(self._link, chosen))
+        snapshot = await self._catalog.load()
+        members = await self._publisher.members(snapshot)
+        affected = concerned_vms(snapshot, members, survey) if chosen is None else chosen
+        return await self._finish(snapshot, Change("sync", affected=affected), survey, author, manner, "")
+
+    async def _finish(
+        self, snapshot: CatalogSnapshot, change: Change, survey: Survey, author: Author, manner: Manner, name: str
+    ) -> FanOut:
+        if manner.dry_run:
+            return await self._publisher.plan(snapshot, change, survey, author)
+        fan_out = await self._publisher.perform(
+            snapshot, change, survey, author, assume_yes=manner.assume_yes, on_progress=manner.on_progress
+        )
+        about = name or " ".join(change.share_ids)
+        await note_change(self._link, change.action, author, name=about, fan_out=fan_out)
+        return fan_out
+
+    async def _prepare(
+        self, build: Build, classes: Sequence[ClassName], on_progress: OnProgress | None
+    ) -> tuple[CatalogSnapshot, Change, Survey]:
+        survey = Survey({}, {})
+        surveyed: frozenset[VmId] = frozenset()
+        for _ in range(ATTEMPTS):
+            snapshot = await self._catalog.load()
+            change = build(snapshot, await self._publisher.members(snapshot, classes))
+            if change.affected <= surveyed:
+                return snapshot, change, survey
+            if on_progress is not None:
+                on_progress(Progress("read", 0, len(change.affected)))
+            survey, surveyed = await read_survey(self._link, change.affected), change.affected
+        raise CatalogConflictError("cannot read the catalog in peace: others keep changing it (try again)")
