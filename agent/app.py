@@ -30,7 +30,7 @@ from agent.notify import Notifier
 from agent.operations import Operations
 from agent.programs import Programs
 from agent.reconcile.live import LiveShare
-from agent.reconcile.reconciler import NOTHING_YET, Progress, Reconciler
+from agent.reconcile.reconciler import Progress, Reconciler
 from agent.report import Facts, build_report
 from agent.reporter import Reporter
 from agent.run_dir import RunDirLock
@@ -152,7 +152,7 @@ class Agent:
             group.create_task(self._find_versions(), name="weft-versions")
             await self._adopt()
             group.create_task(self._reconciler.run(), name="weft-reconciler")
-            await self._reconciler.wait_for(lambda progress: progress is not NOTHING_YET)
+            await self._reconciler.wait_for(lambda progress: progress.is_planned)
             group.create_task(self._reporter.run(), name="weft-reporter")
 
     # --- what is held ---------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ class Agent:
                 agent=AgentInfo(version=weft.__version__, started_at=self._started_at, backends=self._backends),
                 heartbeat_s=self._config.heartbeat_s,
                 mode=self._feed.mode,
-                desired=self._inbox.desired,
+                desired=progress.desired,
                 revision_seen=self._inbox.revision_seen,
                 problem=self._problem(),
                 standings=progress.standings,

@@ -25,7 +25,7 @@ class Facts:
         agent: Which agent.
         heartbeat_s: Longest time between two reports.
         mode: How the control plane is heard.
-        desired: What is held.
+        desired: What is held, and the standings were planned for.
         revision_seen: Newest revision seen in the stream.
         problem: Why the newest message is not obeyed.
         standings: Where each share stands.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -30,15 +30,22 @@ log = structlog.get_logger("weft.reconcile")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where every share stands after the last plan, since when, and whether anything is left to do."""
+    """
+    What came of the last plan.
 
+    Attributes:
+        desired: What it was made for.
+        standings: Where every share stands.
+        since: Since when.
+        is_settled: Whether nothing is left to do.
+        is_planned: False before the first plan, when nothing is known, not even that nothing is mounted.
+    """
+
+    desired: Desired
     standings: Mapping[ShareId, Standing]
     since: Mapping[ShareId, datetime]
     is_settled: bool
-
-
-NOTHING_YET = Progress({}, {}, is_settled=False)
-"""Before the first plan nothing is known, not even that nothing is mounted."""
+    is_planned: bool = True
 
 
 class Reconciler:
@@ -77,7 +84,7 @@ class Reconciler:
         self._clock = clock if clock is not None else LoopClock()
         self._jitter = jitter
         self._phases: dict[ShareId, Phase] = {}
-        self._progress = NOTHING_YET
+        self._progress = Progress(desired, {}, {}, is_settled=False, is_planned=False)
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[ShareId, asyncio.Task[None]] = {}
         self._recalled: set[ShareId] = set()
@@ -189,13 +196,13 @@ class Reconciler:
             else utc
             for share_id, standing in the_plan.standings.items()
         }
-        self._progress = Progress(the_plan.standings, since, the_plan.is_settled)
+        self._progress = Progress(self._desired, the_plan.standings, since, the_plan.is_settled)
         self._phases = {
             share_id: phase
             for share_id, phase in self._phases.items()
             if phase.running is not None or share_id in the_plan.standings
         }
-        if before.standings != the_plan.standings or before.is_settled != the_plan.is_settled:
+        if replace(self._progress, since=before.since) != before:
             if the_plan.is_settled:
                 log.debug("reconcile.finished", shares=len(the_plan.standings))
             self._on_progress(self._progress)

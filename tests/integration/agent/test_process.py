@@ -298,3 +298,71 @@ async def test_another_vms_ledger_is_set_aside(agent: AgentProcess, nc: Client) 
         await agent.start()
         await agent.until_states()
         assert (agent.state_dir / "ledger.json.corrupt-1").exists()
+
+
+async def test_a_change_that_cannot_be_made_keeps_the_old_mount(agent: AgentProcess, nc: Client) -> None:
+    """It is degraded, with the digest of what is mounted; the next good change is made."""
+    await publish(nc, 1, share(agent, "a"))
+    async with agent:
+        first = await agent.until_states(a="mounted")
+        before = mount_ids(agent)
+        await publish(nc, 2, bind("a", str(agent.mounts / "a"), source="/etc"))
+        status = await agent.until_states(a="degraded")
+        assert mount_ids(agent) == before
+        assert status["shares"][0]["digest"] == first["shares"][0]["digest"]
+        assert status["shares"][0]["error"]["code"] == "denied"
+        await publish(nc, 3, share(agent, "a", readonly=True))
+        await agent.until_states(a="mounted")
+        with pytest.raises(OSError, match="Read-only"):
+            (agent.mounts / "a/new.txt").write_text("x")
+        await publish(nc, 4)
+        await agent.until_states()
+
+
+async def test_a_parent_that_comes_later_gets_below_its_child(agent: AgentProcess, nc: Client) -> None:
+    """The child is up while the parent fails, goes down for it, and returns upon it."""
+    parent = bind("p", str(agent.mounts / "p"), source=str(agent.sources / "p"))
+    await publish(nc, 1, parent, share(agent, "c", "p/sub"))
+    async with agent:
+        await agent.until(
+            lambda status: [s["state"] for s in status["shares"]] in (["backoff", "mounted"], ["failed", "mounted"])
+        )
+        (agent.source("p") / "sub").mkdir()
+        await agent.ask("retry", id="p")
+        await agent.until_states(p="mounted", c="mounted")
+        assert (agent.mounts / "p/hello.txt").read_text() == "p"
+        assert (agent.mounts / "p/sub/hello.txt").read_text() == "c"
+        assert [len(ids) for ids in mount_ids(agent).values()] == [1, 1]
+        await publish(nc, 2)
+        await agent.until_states()
+    assert mount_ids(agent) == {}
+
+
+async def test_two_shares_that_swap_places_both_arrive(agent: AgentProcess, nc: Client) -> None:
+    """Nothing is stacked on the way."""
+    await publish(nc, 1, share(agent, "a", "one"), share(agent, "b", "two"))
+    async with agent:
+        await agent.until_states(a="mounted", b="mounted")
+        await publish(nc, 2, share(agent, "a", "two"), share(agent, "b", "one"))
+        await agent.until(lambda status: status["held_revision"] == 2)
+        await agent.until_states(a="mounted", b="mounted")
+        assert (agent.mounts / "one/hello.txt").read_text() == "b"
+        assert (agent.mounts / "two/hello.txt").read_text() == "a"
+        assert [len(ids) for ids in mount_ids(agent).values()] == [1, 1]
+        await publish(nc, 3)
+        await agent.until_states()
+
+
+async def test_the_agent_answers_while_its_ledger_cannot_be_written(agent: AgentProcess, nc: Client) -> None:
+    """It goes on in memory and says so."""
+    async with agent:
+        await agent.until(lambda status: status["mode"] == "jetstream")
+        for path in agent.state_dir.iterdir():
+            if path.is_file():
+                path.unlink()
+        agent.state_dir.rename(agent.directory / "moved")
+        await publish(nc, 1, share(agent, "a"))
+        status = await agent.until_states(a="mounted")
+        assert "cannot write" in status["problem"]["message"]
+        await publish(nc, 2)
+        await agent.until_states()
