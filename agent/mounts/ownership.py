@@ -57,7 +57,8 @@ def belongs_to(entry: MountEntry, live: LiveMount, *, boot_id: str) -> bool:
 
     A mount that was never seen up has no mount id yet. It is then known by its source or, where the kernel decides the
     source, by its place: nothing was mounted there when its record was written. The source alone says too little: a
-    bind of a directory in a share shows that share's source.
+    bind of a directory in a share shows that share's source. Nor do the ids alone: the kernel gives those of a mount
+    that went, and its device number, to the next one that anybody makes.
     """
     if live.boot_id != boot_id or live.stage is Stage.DOWN:
         return False
@@ -65,7 +66,8 @@ def belongs_to(entry: MountEntry, live: LiveMount, *, boot_id: str) -> bool:
     if is_there and live.source.startswith(OUR_SOURCE_PREFIX) and entry.source == live.source:
         return _is_mounted_by_root(entry)
     if live.mount_id:
-        return (entry.mount_id, entry.device, entry.root) == (live.mount_id, live.device, live.root)
+        known = (live.mount_id, live.device, live.root, live.source)
+        return (entry.mount_id, entry.device, entry.root, entry.source) == known
     return is_there and live.source in ("", entry.source)
 
 

@@ -39,6 +39,7 @@ LIVE = LiveMount(
         pytest.param({"stage": Stage.DOWN}, None, id="down"),
         pytest.param({"mount_id": 31, "root": "/sub", "path": "/mnt/b"}, 31, id="a bind of a share"),
         pytest.param({"mount_id": 30, "device": "0:9", "source": "x"}, None, id="the id is another mount's now"),
+        pytest.param({"path": "/mnt/gone", "source": "weft:b:89abcdef"}, None, id="both ids are a foreign mount's now"),
         pytest.param({"mount_id": 0, "source": ""}, 30, id="kernel mount half made, known by its place"),
     ],
 )
