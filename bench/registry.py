@@ -1,0 +1,17 @@
+"""Every row, in the order in which they are measured."""
+
+from __future__ import annotations
+
+from bench.frame import Row
+from bench.rows import crowd, delivery, fan_out, idle, plan_time, readiness, twenty_shares, unchanged
+
+ROWS: tuple[Row, ...] = (
+    fan_out.ROW,
+    unchanged.ROW,
+    delivery.ROW,
+    crowd.ROW,
+    readiness.ROW,
+    twenty_shares.ROW,
+    plan_time.ROW,
+    idle.ROW,
+)
