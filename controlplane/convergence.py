@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from controlplane.results import FanOut, VmProblem
+from weft.errors import PERMANENT_CODES
 from weft.wire.ids import ShareId, VmId
 from weft.wire.status import ShareState, ShareStatus, VmStatus
 
@@ -96,6 +97,8 @@ def _judge_share(vm: VmId, share_id: ShareId, digest: str | None, share: ShareSt
             return None
         case ShareState.FAILED | ShareState.REJECTED | ShareState.HELD if digest is not None:
             return _lacking_share(vm, share, is_failed=True, is_final=True)
+        case ShareState.DEGRADED if digest is not None and _waits_for_change(share):
+            return _lacking_share(vm, share, is_failed=True, is_final=True)
         case ShareState.BACKOFF | ShareState.DEGRADED | ShareState.FAILED | ShareState.REJECTED:
             return _lacking_share(vm, share, is_failed=True, is_final=False)
         case (
@@ -111,6 +114,11 @@ def _judge_share(vm: VmId, share_id: ShareId, digest: str | None, share: ShareSt
             return _lacking_share(vm, share, is_failed=False, is_final=False)
         case _:
             assert_never(share.state)
+
+
+def _waits_for_change(share: ShareStatus) -> bool:
+    """Say whether the new spec was refused for good, so that the old mount is all there will be."""
+    return share.error is not None and share.error.retry_at is None and share.error.code in PERMANENT_CODES
 
 
 def _lacking_share(vm: VmId, share: ShareStatus, *, is_failed: bool, is_final: bool) -> Lacking:

@@ -153,7 +153,7 @@ def _decide(
     if last is None and not wanted and not report.held_revision:
         return Unchanged(vm, 0)
     gone = next_gone(wanted, last, report, intent.named)
-    if last is not None and gone <= last.gone and last.lists_exactly([item.share for item in shares], encoded):
+    if last is not None and gone <= last.gone and last.lists_exactly(encoded):
         return Unchanged(vm, last.revision)
     revision = next_revision(last.revision if last is not None else 0, report.held_revision, now_ms)
     following = NextMessage(vm, revision, mark, tuple(sorted(gone)), changed_share(vm, shares, had, intent.changed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -23,6 +23,7 @@ from controlplane.batch import (
     Verdict,
     reply_subject,
 )
+from controlplane.frames import build_frame, send_frames
 from controlplane.inbox import Inbox
 from controlplane.streams import has_fast_ingest
 from weft.link import Link
@@ -129,16 +130,17 @@ async def _store_batched(link: Link, messages: Sequence[Outgoing], progress: Cal
 
 
 async def _send_window(inbox: Inbox, batch: Batch, batch_id: str, messages: Sequence[Outgoing]) -> None:
-    publish = inbox.nc.publish
-    for _ in range(batch.may_send):
-        if batch.is_over or inbox.nc.is_closed:
-            return
-        message = messages[batch.sent]
-        # Counted first: if sending fails half-way, the message may have left.
-        batch.sent += 1
-        op = Op.APPEND if batch.sent > 1 else Op.START
-        reply = reply_subject(inbox.subject, batch_id, batch.sent, op)
-        await publish(message.subject, message.data, reply=reply, headers=_headers(message))
+    first = batch.sent
+    # Counted before they leave: if sending fails half-way, nobody knows how many did.
+    batch.sent += batch.may_send
+    await send_frames(inbox.nc, _frames(inbox.subject, batch_id, messages, first, batch.sent))
+
+
+def _frames(inbox: str, batch_id: str, messages: Sequence[Outgoing], first: int, end: int) -> Iterator[bytes]:
+    for place in range(first + 1, end + 1):
+        message = messages[place - 1]
+        reply = reply_subject(inbox, batch_id, place, Op.APPEND if place > 1 else Op.START)
+        yield build_frame(message.subject, reply, _headers(message), message.data)
 
 
 async def _heard(inbox: Inbox, mark: Callable[[Op, int], Awaitable[None]], batch: Batch) -> bool:

@@ -280,6 +280,30 @@ async def test_publishing_is_noted_in_the_audit(broker: Broker, plane: ControlPl
     assert (event["who"], event["shares"], event["vms"]["stored"]) == ("teacher", ["a"], 1)
 
 
+async def test_a_callers_own_client_stays_open(broker: Broker) -> None:
+    """The control plane works over it and does not close it."""
+    nc = await nats.connect(broker.url)
+    async with ControlPlane(nc) as plane:
+        await plane.init()
+        fan_out = await plane.publish(share("a"), vms=names(50))
+    assert nc.is_connected
+    await nc.close()
+    assert len(fan_out.stored) == 50
+
+
+async def test_an_unreadable_record_takes_nothing_away(broker: Broker, plane: ControlPlane) -> None:
+    """Whoever has the share keeps it and is named; everybody else is served."""
+    await plane.publish(share("broken"), vms=["vm-1"])
+    nc = await nats.connect(broker.url)
+    await nc.jetstream().publish("$KV.weft-catalog.share.broken", b"{}")
+    await nc.close()
+    fan_out = await plane.publish(share("a"), vms=["vm-1", "vm-2"])
+    held = await stored_sets(broker)
+    assert set(fan_out.stored) == {"vm-2"}
+    assert "'broken'" in fan_out.failed["vm-1"]  # type: ignore[index]
+    assert [item.id for item in held["vm-1"].shares] == ["broken"]
+
+
 async def test_without_jetstream_a_share_can_be_sent_unstored(plain_broker: Broker) -> None:
     """Whoever listens now gets it; the count says sent, not stored."""
     nc = await nats.connect(plain_broker.url)

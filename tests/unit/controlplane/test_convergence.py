@@ -56,6 +56,15 @@ def test_every_state_of_a_wanted_share_has_a_meaning(state: ShareState, expected
     assert standing(judge(VM, GOAL, report(state))) == expected
 
 
+def test_a_change_that_was_refused_for_good_is_not_waited_for() -> None:
+    """The old mount stays and works, but only a changed spec will change it."""
+    refused = ShareError(code=ErrorCode.AUTH, message="cannot use the new keys")
+    again = ShareError(code=ErrorCode.UNREACHABLE, message="no answer")
+
+    assert standing(judge(VM, GOAL, report(ShareState.DEGRADED, digest="d0", error=refused))) == "failed for good"
+    assert standing(judge(VM, GOAL, report(ShareState.DEGRADED, digest="d0", error=again))) == "failed"
+
+
 def test_an_older_revision_is_not_converged() -> None:
     """The same digest may be mounted from before; what counts is that the new state is obeyed."""
     assert standing(judge(VM, GOAL, report(ShareState.MOUNTED, held=4))) == "waiting"
