@@ -264,7 +264,8 @@ def _tell(live: LiveMount, unmounted: UnmountResult, pending: PendingUploads | N
     if unmounted.rung is Rung.ABSENT:
         return
     is_gentle = unmounted.rung in (Rung.NORMAL, Rung.WAITED) and pending is not None and pending.files == 0
-    (_log.info if is_gentle else _log.warning)(
+    # That it is gone says whoever asked for it; here only how, which matters where force or data loss was part of it.
+    (_log.debug if is_gentle else _log.warning)(
         "unmount.applied",
         share=live.share_id,
         mount_point=live.mount_point,

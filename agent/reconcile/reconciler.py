@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import assert_never
 
 import structlog
 
@@ -86,6 +87,7 @@ class Reconciler:
         self._phases: dict[ShareId, Phase] = {}
         self._progress = Progress(desired, {}, {}, is_settled=False, is_planned=False)
         self._group: asyncio.TaskGroup | None = None
+        self._ended: asyncio.Future[None] | None = None
         self._tasks: dict[ShareId, asyncio.Task[None]] = {}
         self._recalled: set[ShareId] = set()
         self._is_awake = False
@@ -107,8 +109,9 @@ class Reconciler:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
+                self._ended = asyncio.get_running_loop().create_future()
                 self.wake()
-                await asyncio.get_running_loop().create_future()
+                await self._ended
         finally:
             self._group = None
             if self._alarm is not None:
@@ -140,15 +143,33 @@ class Reconciler:
             self._phases[share_id] = transitions.suffer(
                 phase, build_fault(error) if error else None, now_s=self._clock.now_s(), jitter=self._jitter()
             )
-            if error is not None:
-                log.warning("mount.lost", share=share_id, error=error.message)
+            self._tell_ailment(share_id, phase, self._phases[share_id])
         self.wake()
+
+    def remark(self, share_id: ShareId, error: MountError | None) -> None:
+        """Note what is worth knowing of a share's step in flight or just done; its next step begins without it."""
+        phase = self._phases.get(share_id)
+        if phase is not None:
+            self._phases[share_id] = replace(phase, remark=build_fault(error) if error else None)
+            self.wake()
 
     def wake(self) -> None:
         """Plan soon; several calls in one turn of the loop make one plan."""
         if not self._is_awake and self._group is not None:
             self._is_awake = True
-            asyncio.get_running_loop().call_soon(self._reconcile)
+            asyncio.get_running_loop().call_soon(self._reconcile_or_end)
+
+    def _tell_ailment(self, share_id: ShareId, before: Phase, now: Phase) -> None:
+        ailment = now.ailment
+        if ailment == before.ailment:
+            return
+        if ailment is None:
+            log.info("mount.recovered", share=share_id)
+        elif ailment.is_standing:
+            log.warning("mount.degraded", share=share_id, error=ailment.message)
+        else:
+            delay_s = round(max(now.due_s - self._clock.now_s(), 0.0), 1)
+            log.warning("mount.lost", share=share_id, attempt=now.losses, delay_s=delay_s, error=ailment.message)
 
     # --- waiting for it -------------------------------------------------------------------------------------------
 
@@ -159,6 +180,13 @@ class Reconciler:
             await self._moved.wait()
 
     # --- one pass -------------------------------------------------------------------------------------------------
+
+    def _reconcile_or_end(self) -> None:
+        try:
+            self._reconcile()
+        except Exception as exc:  # noqa: BLE001  # raised by run(): an agent that cannot plan must not look alive
+            if self._ended is not None and not self._ended.done():
+                self._ended.set_exception(exc)
 
     def _reconcile(self) -> None:
         self._is_awake = False
@@ -225,16 +253,27 @@ class Reconciler:
         else:
             now_s = self._clock.now_s()
             self._phases[share_id] = transitions.succeed(self._phases[share_id], now_s=now_s)
-            if step.kind is not StepKind.CHECK:
-                log.info(
-                    f"{step.kind}.applied",
-                    share=share_id,
-                    mount_point=step.share.mount_point,
-                    backend=step.share.backend_name if step.kind is StepKind.MOUNT else None,
-                    took_ms=round((now_s - started_s) * 1000, 1),
-                )
+            self._tell(step, took_ms=round((now_s - started_s) * 1000, 1))
         self._recalled.discard(share_id)
         self.wake()
+
+    def _tell(self, step: Step, *, took_ms: float) -> None:
+        share = step.share
+        match step.kind:
+            case StepKind.MOUNT:
+                log.info(
+                    "mount.applied",
+                    share=share.share_id,
+                    mount_point=share.mount_point,
+                    backend=share.backend_name,
+                    took_ms=took_ms,
+                )
+            case StepKind.UNMOUNT:
+                log.info("unmount.applied", share=share.share_id, mount_point=share.mount_point, took_ms=took_ms)
+            case StepKind.CHECK:
+                pass
+            case _:
+                assert_never(step.kind)
 
     def _note_failure(self, step: Step, fault: Fault, exc: Exception) -> None:
         share_id = step.share.share_id

@@ -30,7 +30,7 @@ def command(share_id: str, show_secrets: bool, output: str) -> None:
       weft info docs -o json --show-secrets
     """
     from controlplane.cli.catalog_view import share_card, without_nothing
-    from controlplane.cli.output import format_fields, format_json
+    from controlplane.cli.output import counted, format_fields, format_json
 
     async def work(plane: ControlPlane) -> dict[str, Any]:
         record = await plane.share(share_id)
@@ -41,4 +41,4 @@ def command(share_id: str, show_secrets: bool, output: str) -> None:
         click.echo(format_json(card))
     else:
         shown = without_nothing({**card.pop("share"), **card})
-        click.echo(format_fields({**shown, "on": f"{len(card['on'])} VMs"}))
+        click.echo(format_fields({**shown, "on": counted(len(card["on"]), "VM")}))
