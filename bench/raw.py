@@ -116,12 +116,12 @@ class ReadyBatch:
 
 
 class ReadyPipeline:
-    """Single publishes with one acknowledgement each, as many at once as nats.go sends."""
+    """Single publishes without conditions, one acknowledgement each, as many at once as nats.go sends."""
 
     def __init__(self, messages: Sequence[Outgoing]) -> None:
         self.inbox = f"_INBOX.{secrets.token_hex(8)}"
         self._size = len(messages)
-        self._portions = list(_portions([_frame(each, f"{self.inbox}.1") for each in messages], PORTION))
+        self._portions = list(_portions([_plain_frame(each, f"{self.inbox}.1") for each in messages], PORTION))
 
     async def publish(self, connection: RawConnection) -> None:
         """Send everything and wait for every acknowledgement."""
@@ -137,6 +137,10 @@ def _frame(message: Outgoing, reply: str) -> bytes:
     head = f"NATS/1.0\r\n{EXPECTED_SEQUENCE}: {message.expected_seq}\r\n\r\n".encode()
     line = f"HPUB {message.subject} {reply} {len(head)} {len(head) + len(message.data)}\r\n".encode()
     return line + head + message.data + b"\r\n"
+
+
+def _plain_frame(message: Outgoing, reply: str) -> bytes:
+    return f"PUB {message.subject} {reply} {len(message.data)}\r\n".encode() + message.data + b"\r\n"
 
 
 def _portions(frames: Sequence[bytes], size: int) -> Iterator[bytes]:
