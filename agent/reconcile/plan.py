@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import enum
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from agent.desired import Desired
+from agent.reconcile.ground import Claims, Ground
 from agent.reconcile.live import LiveShare, Presence
 from agent.reconcile.phase import UNMOUNT, Fault, Phase, Step, StepKind, toward
 from agent.reconcile.standing import Standing, build_standings
-from agent.reconcile.wishes import Wishes, ancestors, bind_source, build_wishes, stands_on
+from agent.reconcile.wishes import Wishes, build_wishes, stands_on
 from weft.errors import ErrorCode
 from weft.wire.digest import mount_digest
 from weft.wire.ids import ShareId
@@ -97,24 +97,9 @@ class _Planner:
             share_id: toward(phases.get(share_id, Phase()), self._goal_text(share_id, goal))
             for share_id, goal in self.goals.items()
         }
-        self.there = {share_id: mount for share_id, mount in live.items() if mount.presence is not Presence.ABSENT}
-        self.at: dict[str, set[ShareId]] = defaultdict(set)
-        self.below: dict[str, set[ShareId]] = defaultdict(set)
-        self.showing: dict[str, set[ShareId]] = defaultdict(set)
-        for share_id, mount in self.there.items():
-            self.at[mount.share.mount_point].add(share_id)
-            for path in ancestors(mount.share.mount_point):
-                self.below[path].add(share_id)
-            source = bind_source(mount.share)
-            if source is not None:
-                for path in (source, *ancestors(source)):
-                    self.showing[path].add(share_id)
-        running = [phase.running for phase in phases.values() if phase.running is not None]
-        self.working_at = {path for step in running if step.kind is not StepKind.CHECK for path in step.mount_points}
-        # A mount in flight already shows what it was told to, though it is not there yet.
-        sources = [source for step in running if (source := bind_source(step.share)) is not None]
-        self.being_shown = {path for source in sources for path in (source, *ancestors(source))}
-        self.working_below = {above for path in self.working_at for above in ancestors(path)}
+        self.ground = Ground(live)
+        self.there = self.ground.there
+        self.claims = Claims(phase.running for phase in phases.values() if phase.running is not None)
         self.later_s: list[float] = []
         self.moving: set[ShareId] = set()
         self.leaving: set[ShareId] = set()
@@ -174,18 +159,23 @@ class _Planner:
                     self._begin(StepKind.MOUNT, share_id)
                 case _:
                     self._begin_mount(share_id, coming)
-        self._claim_order()
+        steps = self._steps_apart()
         going = {share_id for share_id, goal in self.goals.items() if goal is Goal.UNMOUNT}
         standings = build_standings(
-            self.desired, self.wishes, self.live, self.phases, going=going, blocked=self.blocked
+            self.desired,
+            self.wishes,
+            self.live,
+            {**self.before, **self.phases},
+            going=going,
+            blocked=self.blocked,
         )
         is_working = any(phase.running for phase in self.phases.values())
         wake_at_s = self._wake_at(utc)
-        is_settled = not (self.steps or is_working) and not any(
+        is_settled = not (steps or is_working) and not any(
             goal is not Goal.KEEP and share_id not in self.blocked and not self.phases[share_id].is_waiting_for_change
             for share_id, goal in self.goals.items()
         )
-        return Plan(tuple(self.steps.values()), self._recalls(), standings, wake_at_s, is_settled)
+        return Plan(steps, self._recalls(), standings, wake_at_s, is_settled)
 
     def _is_due(self, share_id: ShareId) -> bool:
         phase = self.phases[share_id]
@@ -207,7 +197,7 @@ class _Planner:
 
     def _begin_mount(self, share_id: ShareId, coming: set[ShareId]) -> None:
         place = self._place(share_id)
-        others = self.at.get(place, set()) - {share_id}
+        others = self.ground.at(place) - {share_id}
         strays = [other for other in others if self.goals[other] is Goal.KEEP]
         if strays:
             self.blocked[share_id] = Fault(
@@ -223,7 +213,7 @@ class _Planner:
         if self._is_sick(share_id):
             self._begin(StepKind.MOUNT, share_id)
             return
-        dependents = self._dependents(share_id, self._places(share_id))
+        dependents = self.ground.upon(share_id, self._places(share_id))
         staying = {other for other in dependents if self.goals[other] is not Goal.UNMOUNT}
         if not dependents:
             self._begin(StepKind.MOUNT, share_id)
@@ -257,7 +247,7 @@ class _Planner:
         """Unmount *share_ids*, and first what stands on them; they return by themselves."""
         for share_id in set(share_ids) - seen:
             phase = toward(self.before.get(share_id, Phase()), UNMOUNT)
-            upon = self._dependents(share_id, [self.live[share_id].share.mount_point])
+            upon = self.ground.upon(share_id, [self.live[share_id].share.mount_point])
             if upon:
                 self._bring_down(upon, seen | {share_id})
             elif phase.due_s > self.now_s:
@@ -266,25 +256,15 @@ class _Planner:
                 self._begin(StepKind.UNMOUNT, share_id)
 
     def _begin(self, kind: StepKind, share_id: ShareId) -> None:
-        places = self._places(share_id)
         if kind is StepKind.UNMOUNT:
-            places = frozenset({self.live[share_id].share.mount_point})
-        if kind is not StepKind.CHECK and any(self._is_worked_on(path) for path in places):
-            return
-        if kind is StepKind.UNMOUNT:
-            share = ShareMount(id=share_id, action=Action.UNMOUNT, mount_point=self.live[share_id].share.mount_point)
-            self.steps[share_id] = Step(kind, share, UNMOUNT, places)
+            place = self.live[share_id].share.mount_point
+            share = ShareMount(id=share_id, action=Action.UNMOUNT, mount_point=place)
+            step = Step(kind, share, UNMOUNT, frozenset({place}))
         else:
             entry = self.wishes.active[share_id]
-            self.steps[share_id] = Step(kind, entry.share, entry.digest, places)
-
-    def _is_worked_on(self, path: str) -> bool:
-        return (
-            path in self.working_at
-            or path in self.working_below
-            or path in self.being_shown
-            or any(above in self.working_at for above in ancestors(path))
-        )
+            step = Step(kind, entry.share, entry.digest, self._places(share_id))
+        if not self.claims.refuse(step):
+            self.steps[share_id] = step
 
     def _is_moving(self, share_id: ShareId) -> bool:
         running = self.phases[share_id].running if share_id in self.phases else None
@@ -292,38 +272,25 @@ class _Planner:
 
     def _is_sick(self, share_id: ShareId) -> bool:
         """Say whether calls that walk into the mount fail or hang, so that it must go with all that stands on it."""
-        return share_id in self.there and self.phases[share_id].ailment is not None
+        return share_id in self.there and self.phases[share_id].is_sick
 
     def _lies_under_dead(self, share_id: ShareId) -> bool:
         return any(
-            base != share_id and self._is_sick(base) and self.goals[base] is not Goal.KEEP
-            for path in ancestors(self.live[share_id].share.mount_point)
-            for base in self.at.get(path, ())
+            self._is_sick(base) and self.goals[base] is not Goal.KEEP
+            for base in self.ground.above(self.live[share_id].share.mount_point)
         )
 
-    def _dependents(self, share_id: ShareId, places: Iterable[str]) -> set[ShareId]:
-        """Return the other mounts that stand on one of *places*."""
-        found: set[ShareId] = set()
-        for place in places:
-            found |= self.below.get(place, set()) | self.showing.get(place, set())
-        return found - {share_id}
-
-    def _claim_order(self) -> None:
-        """Keep only steps that do not work at, above or below each other; unmounts first, then from the top down."""
-        kept: dict[ShareId, Step] = {}
-        at: set[str] = set()
-        below: set[str] = set()
-        order = {StepKind.UNMOUNT: 0, StepKind.CHECK: 1, StepKind.MOUNT: 2}
-        for share_id, step in sorted(self.steps.items(), key=lambda item: (order[item[1].kind], self._depth(item[0]))):
-            if step.kind is not StepKind.CHECK:
-                if any(
-                    path in at or path in below or any(a in at for a in ancestors(path)) for path in step.mount_points
-                ):
-                    continue
-                at |= step.mount_points
-                below |= {above for path in step.mount_points for above in ancestors(path)}
-            kept[share_id] = step
-        self.steps = kept
+    def _steps_apart(self) -> tuple[Step, ...]:
+        """Return the steps that do not get in each other's way: unmounts first, then from the top down."""
+        order = (StepKind.UNMOUNT, StepKind.CHECK, StepKind.MOUNT)
+        kept: list[Step] = []
+        claims = Claims()
+        for share_id in sorted(self.steps, key=lambda each: (order.index(self.steps[each].kind), self._depth(each))):
+            step = self.steps[share_id]
+            if not claims.refuse(step):
+                claims.add(step)
+                kept.append(step)
+        return tuple(kept)
 
     def _recalls(self) -> tuple[ShareId, ...]:
         wanted = {share_id: entry.digest for share_id, entry in self.wishes.active.items()}

@@ -28,6 +28,7 @@ PURE = [
             "agent/drivers/rclone_options.py",
             "agent/mounts/mountinfo.py",
             "agent/reconcile/backoff.py",
+            "agent/reconcile/ground.py",
             "agent/reconcile/phase.py",
             "agent/reconcile/plan.py",
             "agent/reconcile/standing.py",

@@ -10,6 +10,7 @@ import pytest
 
 from agent.actual import Presence
 from agent.desired import Desired, Entry, Origin
+from agent.reconcile.live import LiveShare
 from agent.reconcile.reconciler import Progress, Reconciler, is_reached
 from tests.fakes.clock import FakeClock
 from tests.fakes.engine import FakeEngine
@@ -247,3 +248,16 @@ async def test_many_shares_are_mounted_concurrently(rig: Rig) -> None:
     gate.set()
     await rig.settled()
     assert len(rig.engine.live) == 50
+
+
+async def test_a_plan_that_cannot_be_made_ends_the_loop() -> None:
+    """An agent that does nothing any more must not look alive."""
+
+    def broken() -> dict[ShareId, LiveShare]:
+        raise ZeroDivisionError
+
+    reconciler = Reconciler(desire(A), observe=broken, apply=FakeEngine().apply)
+    with pytest.raises(ExceptionGroup) as caught:
+        async with asyncio.timeout(DEADLINE_S):
+            await reconciler.run()
+    assert caught.group_contains(ZeroDivisionError)
