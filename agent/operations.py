@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from agent.desired import Desired
 from agent.feed import Feed
 from agent.reconcile.reconciler import Progress, Reconciler, is_reached
 from agent.reconcile.standing import Standing
 from weft.errors import ContractError, DeniedError, NotConvergedError, UnknownNameError
+from weft.wire.answer import Seen, build_answer
 from weft.wire.ids import ShareId, parse_share_id
 from weft.wire.paths import parse_absolute_path
-from weft.wire.route import route
 from weft.wire.status import ShareState, VmStatus
 from weft.wire.tolerant import to_builtins
 
@@ -83,22 +85,13 @@ class Operations:
     async def _route(self, request: dict[str, Any]) -> dict[str, Any]:
         path = parse_absolute_path(str(request.get("path", "")), field="path")
         standings = self._reconciler.progress.standings
-        away = (ShareState.REJECTED, ShareState.EXPIRED, ShareState.HELD)
-        placed = [
-            entry.share
-            for share_id, entry in self._desired().shares.items()
-            if share_id in standings and standings[share_id].state not in away and share_id not in self._reconciler.held
-        ]
-        found = route(path, placed)
-        winner = standings.get(found.winner) if found.winner is not None else None
-        return {
-            "path": path,
-            "winner": found.winner,
-            "mount_point": winner.mount_point if winner else None,
-            "state": winner.state if winner else None,
-            "candidates": found.candidates,
-            "reason": found.reason,
+        shares = [entry.share for share_id, entry in self._desired().shares.items() if share_id in standings]
+        held = self._reconciler.held
+        seen: dict[str, Seen] = {
+            share_id: _seen(standing, is_held=share_id in held) for share_id, standing in standings.items()
         }
+        answer: dict[str, Any] = msgspec.to_builtins(build_answer(path, shares, seen))
+        return answer
 
     async def _wait(self, request: dict[str, Any]) -> dict[str, Any]:
         share_id = self._known(request)
@@ -158,6 +151,12 @@ class Operations:
                 if share_id in share_ids and not standing.is_converged
             ]
             raise NotConvergedError(f"not done after {limit_s:g} s: {'; '.join(unfinished)}") from exc
+
+
+def _seen(standing: Standing, *, is_held: bool) -> Seen:
+    why = standing.fault.message if standing.fault is not None else ""
+    state = ShareState.HELD if is_held else standing.state
+    return Seen(standing.mount_point, state, is_there=bool(standing.digest), why=why)
 
 
 def _describe(standing: Standing) -> str:

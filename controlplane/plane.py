@@ -23,6 +23,7 @@ from controlplane.publisher import Publisher
 from controlplane.records import CatalogSnapshot, ShareRecord
 from controlplane.results import FanOut, OnProgress, Outcome
 from controlplane.roster import Roster, unknown
+from controlplane.routing import VmRoute, read_route
 from controlplane.status import VmView, build_views, read_heard, read_revisions
 from controlplane.streams import InitReport, ensure
 from controlplane.unstored import send_unstored
@@ -300,6 +301,18 @@ class ControlPlane(Classes):
             if vm not in known:
                 raise unknown("VM", vm, known)
         return build_views(asked if asked is not None else sorted(known), heard, revisions, classes, now_s=now_s)
+
+    async def route(self, vm: str, path: str) -> VmRoute:
+        """
+        Say which share serves *path* in a VM by its stored list, and what its last report says is there.
+
+        Raises:
+            UnknownNameError: Nothing is known of *vm*.
+            DecodeError: *path* is not absolute.
+            BrokerError: The streams could not be read.
+        """
+        (view,) = await self.status([vm])
+        return await read_route(self._link, view, path)
 
     # --- how commands are performed -------------------------------------------------------------------------------
 

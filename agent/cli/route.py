@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import json
+
+import msgspec
 
 from agent.cli.question import Commands, add_question, asked
+from weft.wire.answer import RouteAnswer, describe
 
 
 def add_to(commands: Commands) -> None:
     """Describe the command."""
-    add_question(commands, "route", "say which share serves a path, and why", perform).add_argument("path")
+    parser = add_question(commands, "route", "say which share serves a path, and why", perform)
+    parser.add_argument("path")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="how to print (text)")
 
 
 def perform(arguments: argparse.Namespace) -> int:
     """Print the answer; 0 also where no share serves the path."""
-    answer = asked(arguments, "route", path=arguments.path)
-    if answer["winner"] is None:
-        print(f"{answer['path']}: {answer['reason']}")
-        return 0
-    is_mounted = "" if answer["state"] == "mounted" else f"; it is not mounted, but {answer['state']}"
-    print(f"{answer['path']}: share {answer['winner']}, because {answer['reason']}{is_mounted}")
+    answer = msgspec.convert(asked(arguments, "route", path=arguments.path), RouteAnswer)
+    if arguments.output == "json":
+        print(json.dumps(msgspec.to_builtins(answer), indent=2))
+    else:
+        print("\n".join(describe(answer)))
     return 0
