@@ -165,7 +165,8 @@ class Batch:
         if frame.error is not None:
             self._refuse(place, _refusal(frame))
             self.is_over = self.is_over or op is Op.END or frame.error.err_code in (BATCHES_DISABLED, BATCH_UNKNOWN)
-        elif op is Op.END:
+        elif frame.batch or op is Op.END:
+            # A replicated stream gives the final answer where its last message was, not where the end mark was (2.15).
             self.acknowledged = self.size
             self.is_over = True
 

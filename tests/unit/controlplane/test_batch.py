@@ -52,6 +52,15 @@ def test_every_message_is_stored_once_the_end_is_confirmed() -> None:
     assert batch.verdicts("unused") == [Stored()] * 5
 
 
+def test_a_replicated_stream_ends_the_batch_on_its_last_message() -> None:
+    """The final answer is known by the batch it names, wherever it arrives."""
+    batch = sent(5)
+    ack(batch, 0)
+    batch.take(on(5, Op.APPEND), FINAL)
+    assert batch.is_over
+    assert batch.verdicts("unused") == [Stored()] * 5
+
+
 def test_a_refused_message_is_named_and_the_others_are_stored() -> None:
     """An error frame names a place; the acknowledgement that covers the place does not make it stored."""
     batch = sent(3)
