@@ -25,6 +25,7 @@ from weft.wire.subjects import status_subject
 
 VM = VmId("vm-7")
 DEADLINE_S = 20.0
+LIBRARIES = "asyncio, nats, msgspec, structlog"
 SETTLE_S = 3
 """Versions of helpers are asked for and the first reports written; then nothing happens."""
 
@@ -34,11 +35,13 @@ async def measure(effort: Effort) -> list[Figure]:
     watch_s = effort.pick(full=24, quick=2)
     ready: list[float] = []
     heard: list[float] = []
+    bare: list[float] = []
     async with running_plane() as (broker, plane):
         for _ in range(effort.pick(full=7, quick=2)):
             async with _running_agent(broker.url, plane.link) as agent:
                 ready.append(agent.ready_ms)
                 heard.append(agent.heard_ms)
+            bare.append(await _start_bare())
         async with _running_agent(broker.url, plane.link) as agent:
             await asyncio.sleep(min(SETTLE_S, watch_s))
             helpers = find_children(agent.pid)
@@ -56,6 +59,7 @@ async def measure(effort: Effort) -> list[Figure]:
             "the Go agent: 5-11 ms",
         ),
         Figure("process start → READY=1", "ms", tuple(ready)),
+        Figure("an interpreter that imports the agent's libraries and ends", "ms", tuple(bare)),
         Figure("memory of the agent", "MB RSS", (own.rss,), below(40), "the Go agent: 9-15 MB"),
         Figure(
             "memory of its helpers", "MB RSS", (sum(memory.rss for memory in others),), note=f"{len(others)} of them"
@@ -63,6 +67,14 @@ async def measure(effort: Effort) -> list[Figure]:
         Figure("memory of both, shared pages counted once", "MB PSS", (together,)),
         Figure(f"CPU of both, over {watch_s} s", "% of a core", (used_s / watch_s * 100,), below(0.5)),
     ]
+
+
+async def _start_bare() -> float:
+    """Return the milliseconds that Python and the libraries take by themselves."""
+    started_s = time.monotonic()
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", f"import {LIBRARIES}")
+    await process.wait()
+    return (time.monotonic() - started_s) * 1000
 
 
 class _Agent:
@@ -88,7 +100,7 @@ async def _running_agent(url: str, link: Link) -> AsyncIterator[_Agent]:
         arguments = ("run", "--vm", VM, "--nats", url, "--allow", str(directory / "shares"), "--allow-source", name)
         started_s = time.monotonic()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "agent", *arguments),
+            *(sys.executable, "-m", "bench.children.guest_agent", *arguments),
             *("--state-dir", str(directory / "state"), "--run-dir", str(directory / "run")),
             cwd=ROOT,
             env={**os.environ, "NOTIFY_SOCKET": str(directory / "notify")},
