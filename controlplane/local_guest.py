@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,19 +32,35 @@ class LocalGuest:
         url: The broker it listens to.
         directory: Where its state and sockets go; made if missing.
         arguments: Further arguments of ``weft-agent run``.
+        environ: Its whole environment; that of this process unless given.
+        log: File to append what it logs to; standard error unless given.
         is_quiet: Whether to drop what it logs.
     """
 
     def __init__(
-        self, vm: VmId, url: str, directory: Path, *, arguments: Sequence[str] = (), is_quiet: bool = False
+        self,
+        vm: VmId,
+        url: str,
+        directory: Path,
+        *,
+        arguments: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+        log: Path | None = None,
+        is_quiet: bool = False,
     ) -> None:
         self.vm = vm
         self._url = url
         self._state_dir = directory / "state"
         self._run_dir = directory / "run"
         self._arguments = tuple(arguments)
-        self._output = asyncio.subprocess.DEVNULL if is_quiet else None
+        self._environ = environ
+        self._log = Path(os.devnull) if is_quiet else log
         self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The agent's process id, None while it does not run."""
+        return None if self._process is None else self._process.pid
 
     async def start(self, link: Link) -> None:
         """
@@ -74,17 +91,26 @@ class LocalGuest:
             with contextlib.suppress(BrokerUnreachableError):
                 await subscription.unsubscribe()
 
-    async def stop(self) -> None:
-        """Unmount everything it has, end it, by force after a while; twice is the same as once."""
+    async def stop(self) -> int:
+        """Unmount everything it has, end it, by force after a while, and return its exit code; 0 if it does not run."""
         process, self._process = self._process, None
         if process is None:
-            return
+            return 0
         if process.returncode is None:
             unmounting = await self._spawn("unmount", "--all", "--run-dir", str(self._run_dir))
             await _ended(unmounting, UNMOUNT_TIMEOUT_S)
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
-        await _ended(process, STOP_TIMEOUT_S)
+        return await _ended(process, STOP_TIMEOUT_S)
+
+    async def kill(self) -> None:
+        """End the agent at once, as a crash would: every mount stays, and the next start takes it over."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
     async def ended(self) -> int:
         """Return the agent's exit code when it has ended."""
@@ -105,14 +131,16 @@ class LocalGuest:
             raise ProcessError(f"cannot start guest {self.vm}: its agent ended with exit code {code}")
 
     async def _spawn(self, *arguments: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "agent", *arguments),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=self._output,
-            start_new_session=True,
-        )
+        with contextlib.ExitStack() as stack:
+            return await asyncio.create_subprocess_exec(
+                *_agent_program(),
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=None if self._log is None else stack.enter_context(self._log.open("ab")),
+                env=self._environ,
+                start_new_session=True,
+            )
 
     async def __aenter__(self) -> Self:
         return self
@@ -123,10 +151,16 @@ class LocalGuest:
         await self.stop()
 
 
-async def _ended(process: asyncio.subprocess.Process, deadline_s: float) -> None:
+async def _ended(process: asyncio.subprocess.Process, deadline_s: float) -> int:
     try:
         async with asyncio.timeout(deadline_s):
-            await process.wait()
+            return await process.wait()
     except TimeoutError:
         process.kill()
-        await process.wait()
+        return await process.wait()
+
+
+def _agent_program() -> tuple[str, ...]:
+    """Find ``weft-agent`` of this installation; without its script the module, never one in the working directory."""
+    script = Path(sys.executable).with_name("weft-agent")
+    return (str(script),) if script.is_file() else (sys.executable, "-P", "-m", "agent")

@@ -18,6 +18,7 @@ from weft import __version__
 from weft.errors import WeftError
 
 COMMANDS = {
+    "demo": "demo",
     "up": "up",
     "init": "init",
     "publish": "publish",
@@ -67,6 +68,7 @@ def cli() -> None:
 
     \b
     Examples:
+      weft demo                                          everything weft does, shown here in a minute
       weft up                                            a broker and one guest on this machine
       weft class create algebra vm-1 vm-2
       weft publish docs --from myminio:docs --class algebra --wait

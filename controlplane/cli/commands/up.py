@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import tempfile
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import click
 
 from controlplane.cli.command import command as weft_command
+from controlplane.cli.interrupt import until_interrupted
 from controlplane.cli.session import is_quiet, run_async, say
 from weft.errors import ProcessError
 from weft.wire.ids import VmId, parse_vm_id
@@ -50,7 +49,7 @@ def command(
         say("no guest here: mounting needs root")
     arguments = [part for root in roots for part in ("--allow", root)]
     arguments += [part for root in sources for part in ("--allow-source", root)]
-    run_async(_until_interrupted(_up(host, port, store, parse_vm_id(vm) if has_guest else None, arguments, say)))
+    run_async(until_interrupted(_up(host, port, store, parse_vm_id(vm) if has_guest else None, arguments, say)))
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -58,26 +57,6 @@ def _address(text: str) -> tuple[str, int]:
     if not port.isdigit() or int(port) > 65535:
         raise click.UsageError(f"--listen {text!r}: expected HOST:PORT", ctx=click.get_current_context())
     return host.strip("[]") or "127.0.0.1", int(port)
-
-
-async def _until_interrupted(work: Coroutine[Any, Any, None]) -> None:
-    """Do *work* until it ends or somebody ends it; a second Ctrl-C does not disturb the tidying up."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(work)
-    interrupted: list[int] = []
-
-    def interrupt(number: int) -> None:
-        if not interrupted:
-            interrupted.append(number)
-            task.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt, number)
-    try:
-        await task
-    except asyncio.CancelledError:
-        if not interrupted:
-            raise
 
 
 async def _up(

@@ -1,0 +1,1 @@
+"""The demonstration: weft's whole story on one machine, each step verified from the outside."""
