@@ -86,7 +86,7 @@ def parse_mount_set(obj: dict[str, Any]) -> MountSet:
         catalog=_parse_catalog(obj.get("catalog")),
         shares=shares,
         gone=_parse_gone(obj.get("gone")),
-        changed=_parse_changed(obj),
+        changed=_parse_changed(obj, elements, shares),
         rejected=rejected,
         extra={key: value for key, value in obj.items() if key not in _SET_FIELDS} if "id" not in obj else {},
     )
@@ -145,12 +145,17 @@ def _parse_gone(value: object) -> tuple[str, ...]:
         raise DecodeError(f"cannot decode mount set: gone: {exc}", field="gone") from exc
 
 
-def _parse_changed(obj: dict[str, Any]) -> ShareMount | None:
+def _parse_changed(obj: dict[str, Any], elements: list[Any], shares: tuple[ShareMount, ...]) -> ShareMount | None:
     """Read the top-level share; it only repeats what ``shares`` says, so a bad one is no reason to refuse the list."""
     if "id" not in obj:
         return None
+    changed = {key: value for key, value in obj.items() if key not in _SET_FIELDS}
+    if changed in elements:
+        repeated = next((share for share in shares if share.id == changed["id"]), None)
+        if repeated is not None:
+            return repeated
     try:
-        return parse_share({key: value for key, value in obj.items() if key not in _SET_FIELDS})
+        return parse_share(changed)
     except DecodeError:
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NewType
 
 from weft.errors import DecodeError
@@ -10,6 +11,8 @@ MountPoint = NewType("MountPoint", str)
 
 MAX_PATH_BYTES = 4095
 """PATH_MAX less its terminating zero byte."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 SYSTEM_TREES = (
     "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys", "/usr/bin", "/usr/lib",
@@ -45,7 +48,7 @@ def parse_absolute_path(value: str, *, field: str) -> str:
         raise refuse("it begins or ends with white space")
     if not value.startswith("/"):
         raise refuse("it is not an absolute path")
-    if any(ord(char) < 32 or ord(char) == 127 for char in value):
+    if _CONTROL.search(value):
         raise refuse("it holds control characters")
     if len(value.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
         raise refuse(f"it is longer than {MAX_PATH_BYTES} bytes")
