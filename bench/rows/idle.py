@@ -25,7 +25,7 @@ from weft.wire.subjects import status_subject
 
 VM = VmId("vm-7")
 DEADLINE_S = 20.0
-LIBRARIES = "asyncio, nats, msgspec, structlog"
+LIBRARIES = "sys; sys.modules['rich'] = None; import asyncio, nats, msgspec, structlog"
 SETTLE_S = 3
 """Versions of helpers are asked for and the first reports written; then nothing happens."""
 
