@@ -68,6 +68,7 @@ class Change:
         affected: VMs whose list may differ afterwards.
         intent: What of the outcome was asked for by name.
         warnings: What an operator should know.
+        is_repeatable: Whether it means the same after somebody else changed the share meanwhile.
     """
 
     action: str
@@ -76,6 +77,7 @@ class Change:
     affected: frozenset[VmId] = frozenset()
     intent: Intent = field(default_factory=Intent)
     warnings: tuple[str, ...] = ()
+    is_repeatable: bool = False
 
 
 def parse_audience(
@@ -163,7 +165,8 @@ def published(
     before = old or ShareRecord(share=share, created_at=author.at, created_by=author.who)
     return msgspec.structs.replace(
         before,
-        share=msgspec.structs.replace(share, action=Action.DEFAULT),
+        # A publish that says nothing of refresh must not take back what a refresh has raised.
+        share=msgspec.structs.replace(share, action=Action.DEFAULT, refresh=max(share.refresh, before.share.refresh)),
         targets=targets_with(before.targets, audience),
         owner=details.owner or before.owner,
         tenant=details.tenant or before.tenant,

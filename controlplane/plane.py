@@ -13,14 +13,15 @@ from typing import Self
 from nats.aio.client import Client
 
 from controlplane.catalog import Catalog
-from controlplane.classes import Classes
 from controlplane.commands import Commands, Manner
-from controlplane.convergence import Goal, goals_of
+from controlplane.convergence import goals_of
 from controlplane.edits import Change, Details, build_publish, build_unpublish, parse_audience
 from controlplane.known import mentioned_vms
-from controlplane.projection import Members, project, receivers
+from controlplane.projection import Members, receivers
 from controlplane.publisher import Publisher
 from controlplane.records import CatalogSnapshot, ShareRecord
+from controlplane.refresh import find_record
+from controlplane.refreshing import Refreshing
 from controlplane.results import FanOut, OnProgress, Outcome
 from controlplane.roster import Roster, unknown
 from controlplane.routing import VmRoute, read_route
@@ -29,11 +30,11 @@ from controlplane.streams import InitReport, ensure
 from controlplane.unstored import send_unstored
 from controlplane.wait import wait_for
 from weft.link import Link, LinkOptions
-from weft.wire.ids import VmId, parse_share_id, parse_vm_id
+from weft.wire.ids import VmId, parse_vm_id
 from weft.wire.share import ShareMount
 
 
-class ControlPlane(Classes):
+class ControlPlane(Refreshing):
     """
     The operator's side over one connection; ``async with`` it.
 
@@ -47,9 +48,8 @@ class ControlPlane(Classes):
         link = connection if isinstance(connection, Link) else Link.over(connection)
         catalog = Catalog(link)
         publisher = Publisher(link, catalog, roster=roster, now_ms=_now_ms)
-        super().__init__(catalog, Commands(link, catalog, publisher), roster, operator or _this_user())
-        self._link = link
-        self._publisher = publisher
+        commands = Commands(link, catalog, publisher)
+        super().__init__(link, catalog, publisher, commands, roster, operator or _this_user())
 
     @classmethod
     def connect(
@@ -233,12 +233,9 @@ class ControlPlane(Classes):
             UnknownNameError: No such share or class.
             BrokerError: The reports could not be read.
         """
-        audience = parse_audience(classes=classes, vms=vms)
         goals = goals_of(what) if isinstance(what, FanOut) else await self._goals_of_share(what)
-        if audience.vms or audience.classes:
-            chosen = set(audience.vms)
-            for name in audience.classes:
-                chosen.update(await self.members(name))
+        chosen = await self._chosen(classes, vms)
+        if chosen is not None:
             goals = {vm: goal for vm, goal in goals.items() if vm in chosen}
         return await wait_for(self._link, goals, timeout_s=timeout_s, on_progress=on_progress)
 
@@ -254,12 +251,12 @@ class ControlPlane(Classes):
             UnknownNameError: There is none; the error names those that look alike.
             CatalogError, BrokerError: The catalog cannot be read.
         """
-        return _find_share(await self._catalog.load(), share_id)
+        return find_record(await self._catalog.load(), share_id)
 
     async def targets(self, share_id: str) -> tuple[VmId, ...]:
         """List the VMs that get a share; nobody gets a disabled one. Raises as :meth:`share`."""
         snapshot = await self._catalog.load()
-        record = _find_share(snapshot, share_id)
+        record = find_record(snapshot, share_id)
         return tuple(sorted(receivers(record, await self._publisher.members(snapshot))))
 
     async def publish_unstored(self, share: ShareMount, vms: Iterable[str]) -> int:
@@ -313,24 +310,6 @@ class ControlPlane(Classes):
         """
         (view,) = await self.status([vm])
         return await read_route(self._link, view, path)
-
-    # --- how commands are performed -------------------------------------------------------------------------------
-
-    async def _goals_of_share(self, share_id: str) -> dict[VmId, Goal]:
-        snapshot = await self._catalog.load()
-        record = _find_share(snapshot, share_id)
-        members = await self._publisher.members(snapshot)
-        only_it = dataclasses.replace(snapshot, shares={record.share_id: record}, bad={})
-        projection = project(only_it, members, receivers(record, members))
-        goals = {vm: Goal(shares={share.id: share.digest}) for vm, (share,) in projection.lists.items()}
-        return goals | {vm: Goal(failure=problem) for vm, problem in projection.problems.items()}
-
-
-def _find_share(snapshot: CatalogSnapshot, share_id: str) -> ShareRecord:
-    record = snapshot.shares.get(parse_share_id(share_id))
-    if record is None:
-        raise unknown("share", share_id, snapshot.shares)
-    return record
 
 
 def _now_ms() -> int:

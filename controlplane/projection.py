@@ -101,7 +101,10 @@ def project(snapshot: CatalogSnapshot, members: Members, vms: Iterable[VmId]) ->
         common = None if has_placeholder(record.share) else ProjectedShare(record.share)
         for vm in getting.difference(record.targets.excepted):
             try:
-                lists[vm].append(common or ProjectedShare(expand(record.share, vm)))
+                if common is not None and not record.is_refreshed_for(vm):
+                    lists[vm].append(common)
+                else:
+                    lists[vm].append(ProjectedShare(expand(record.share_for(vm), vm)))
             except DecodeError as exc:
                 problems.setdefault(vm, f"share {record.share.id!r}: {exc}")
     complete = {vm: tuple(shares) for vm, shares in lists.items() if vm not in problems}

@@ -56,6 +56,9 @@ class ShareRecord(Tolerant, frozen=True, kw_only=True):
     description: Annotated[str, _says("What it is for.")] = ""
     labels: Annotated[dict[str, str], _says("Names and values to find it by.")] = {}  # noqa: RUF012
     enabled: Annotated[bool, _says("Whether anybody gets it; a disabled share is only saved.")] = True
+    refreshes: Annotated[
+        dict[str, int], _says("VMs whose own refresh number is higher than the share's, after a refresh of a few.")
+    ] = {}  # noqa: RUF012
     created_at: Annotated[datetime | None, _says("When it was first published.")] = None
     created_by: Annotated[str, _says("By whom.")] = ""
     updated_at: Annotated[datetime | None, _says("When it was last changed.")] = None
@@ -65,6 +68,16 @@ class ShareRecord(Tolerant, frozen=True, kw_only=True):
     def share_id(self) -> ShareId:
         """The share's id."""
         return self.share.share_id
+
+    def is_refreshed_for(self, vm: VmId) -> bool:
+        """Say whether *vm* gets a higher refresh number than everybody else."""
+        return self.refreshes.get(vm, 0) > self.share.refresh
+
+    def share_for(self, vm: VmId) -> ShareMount:
+        """Return the share as *vm* gets it, with ``{vm}`` still in place."""
+        if not self.is_refreshed_for(vm):
+            return self.share
+        return msgspec.structs.replace(self.share, refresh=self.refreshes[vm])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,35 @@
+"""``weft refresh``: new content is there."""
+
+from __future__ import annotations
+
+import click
+
+from controlplane.cli.command import command as weft_command
+from controlplane.cli.fanout import Manner, run_fan_out
+from controlplane.cli.options import output_option, target_options, wait_options
+
+
+@weft_command("refresh")
+@click.argument("share_id", metavar="ID")
+@target_options
+@wait_options
+@output_option("table", "json")
+def command(
+    share_id: str, classes: tuple[str, ...], vms: tuple[str, ...], wait: bool, timeout_s: float, output: str
+) -> None:
+    """
+    Say that a share has new content.
+
+    Guests drop the listings and attributes they cached, and remount nothing: open files stay open.
+    Where the share failed or waits, it is tried again now. A CubeFS client cannot be told to drop
+    anything: there, new content shows when the client's own cache times end.
+
+    \b
+    Examples:
+      weft refresh docs --wait
+      weft refresh docs --vm vm-7
+    """
+    run_fan_out(
+        lambda plane, yes, on_progress: plane.refresh(share_id, classes=classes, vms=vms, on_progress=on_progress),
+        Manner(f"refreshed {share_id}", output, wait, timeout_s),
+    )
