@@ -23,6 +23,7 @@ from agent.identity import Identity
 from agent.inbox import Inbox
 from agent.ledger import Held, Ledger
 from agent.mounts.engine import MountEngine
+from agent.mounts.liveness_watch import Rhythm
 from agent.mounts.policy import Policy
 from agent.mounts.table import MountTableWatcher
 from agent.mounts.walker import Walker
@@ -68,7 +69,7 @@ class Agent:
         self._kept_away: frozenset[ShareId] = frozenset()
         self._walker = Walker()
         self._table = MountTableWatcher()
-        drivers = load_drivers()
+        drivers = load_drivers(allow_options=frozenset(config.allow_option))
         self._engine = MountEngine(
             drivers=drivers,
             programs=Programs(name for driver in drivers.values() for name in driver.programs),
@@ -81,6 +82,11 @@ class Agent:
             state_dir=config.state_dir,
             boot_id=identity.boot_id,
             on_change=self._note_loss,
+            rhythm=Rhythm(
+                interval_s=config.probe_interval_s,
+                deadline_s=config.probe_deadline_s,
+                abort_after_s=config.abort_after_s,
+            ),
         )
         self._inbox = Inbox(Desired(identity.vm))
         self._reconciler = Reconciler(

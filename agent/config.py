@@ -40,7 +40,12 @@ class AgentConfig:
         run_dir: Control socket, and private directories of mounts; until the next boot.
         allow: Roots below which shares may be mounted.
         allow_source: Roots below which directories of the guest may be shown.
+        allow_option: Options of backends that touch files of this guest or run commands here, and are allowed.
+        shield: Whether directories made for mount points are closed to users while nothing is mounted on them.
         share_mounts: Boot file.
+        probe_interval_s: Between two questions to each mount whether it answers.
+        probe_deadline_s: Until a silent mount counts as hung.
+        abort_after_s: Until a hang that goes on is ended by force; None for never.
         heartbeat_s: Longest time between two reports.
         read_interval_s: Time between two reads of the stored state.
         create_stream: Whether to create a missing stream (development only).
@@ -57,7 +62,12 @@ class AgentConfig:
     run_dir: Path = DEFAULT_RUN_DIR
     allow: tuple[str, ...] = DEFAULT_ROOTS
     allow_source: tuple[str, ...] = DEFAULT_ROOTS
+    allow_option: tuple[str, ...] = ()
+    shield: bool = False
     share_mounts: Path | None = None
+    probe_interval_s: float = 10.0
+    probe_deadline_s: float = 5.0
+    abort_after_s: float | None = None
     heartbeat_s: float = 30.0
     read_interval_s: float = 60.0
     create_stream: bool = False
@@ -103,6 +113,10 @@ def _roots(value: Any) -> tuple[str, ...]:
     return tuple(parse_absolute_path(each, field="root") for each in _texts(value, ":") if each)
 
 
+def _options(value: Any) -> tuple[str, ...]:
+    return tuple(each.strip() for each in _texts(value, ",") if each.strip())
+
+
 def _seconds(value: Any) -> float:
     try:
         seconds = float(value)
@@ -138,7 +152,12 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "run_dir": _run_dir,
     "allow": _roots,
     "allow_source": _roots,
+    "allow_option": _options,
+    "shield": _switch,
     "share_mounts": _path,
+    "probe_interval_s": _seconds,
+    "probe_deadline_s": _seconds,
+    "abort_after_s": _seconds,
     "heartbeat_s": _seconds,
     "read_interval_s": _seconds,
     "create_stream": _switch,

@@ -108,7 +108,8 @@ class MountError(WeftError):
         is_permanent: Whether trying again is pointless; taken from the code unless given.
 
     Attributes:
-        keeps_old: Whether the share's earlier mount still stands and works: it is degraded, not failed.
+        keeps_old: Whether the share's earlier mount still stands, and is not to be replaced for this: it is degraded,
+            not failed.
     """
 
     code = ErrorCode.INTERNAL

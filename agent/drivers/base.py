@@ -185,6 +185,17 @@ class Driver(abc.ABC):
     async def refresh(self, context: MountContext, *, deadline_s: float) -> None:
         """Drop cached listings and attributes of the running client; a backend without such a cache does nothing."""
 
+    async def is_answering(self, context: MountContext, pid: int, *, deadline_s: float) -> bool:
+        """
+        Say whether the running client answers its control socket; one without such a socket is taken to.
+
+        Args:
+            context: Its mount, with credential references unresolved.
+            pid: Its process.
+            deadline_s: Seconds until silence is the answer.
+        """
+        return True
+
     async def find_pending(self, context: MountContext, *, deadline_s: float) -> PendingUploads:
         """Ask the running client what it has not yet stored in its backend."""
         return PendingUploads(files=0)

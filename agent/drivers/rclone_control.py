@@ -91,6 +91,17 @@ async def find_uploads(socket: Path, *, deadline_s: float) -> PendingUploads:
     return PendingUploads(files=files, total_bytes=sum(int(item.get("size", 0)) for item in queue))
 
 
+async def answers_control(socket: Path, *, deadline_s: float) -> bool:
+    """Say whether rclone answers at all; a refusal is an answer."""
+    try:
+        await call_control(socket, "rc/noop", deadline_s=deadline_s)
+    except (HungError, ProcessError):
+        return False
+    except MountError:
+        return True
+    return True
+
+
 async def refresh_listings(socket: Path, *, deadline_s: float) -> None:
     """
     Read all listings that rclone holds again, so that new content shows at once.

@@ -12,17 +12,20 @@ from weft.wire.blocks import register_block
 ENTRY_POINT_GROUP = "weft.drivers"
 
 
-def load_drivers(points: Iterable[EntryPoint] | None = None) -> dict[str, Driver]:
+def load_drivers(
+    points: Iterable[EntryPoint] | None = None, *, allow_options: frozenset[str] = frozenset()
+) -> dict[str, Driver]:
     """
     Make one instance of every driver, by backend name; blocks of foreign drivers become known to the wire.
 
     Args:
         points: Entry points to load instead of the installed ones of group ``weft.drivers``.
+        allow_options: Options that this guest allows although they touch its files or run commands here.
 
     Raises:
         ConfigError: an offered driver cannot be loaded, or its name is taken.
     """
-    drivers = {driver.name: driver for driver in _builtin()}
+    drivers = {driver.name: driver for driver in _builtin(allow_options)}
     problems: list[str] = []
     for point in entry_points(group=ENTRY_POINT_GROUP) if points is None else points:
         try:
@@ -37,12 +40,19 @@ def load_drivers(points: Iterable[EntryPoint] | None = None) -> dict[str, Driver
     return drivers
 
 
-def _builtin() -> list[Driver]:
+def _builtin(allow_options: frozenset[str]) -> list[Driver]:
     from agent.drivers.cubefs import CubefsDriver
     from agent.drivers.kernel import BindDriver, NfsDriver, Virtio9pDriver, VirtiofsDriver
     from agent.drivers.rclone import RcloneDriver
 
-    return [CubefsDriver(), RcloneDriver(), NfsDriver(), VirtiofsDriver(), Virtio9pDriver(), BindDriver()]
+    return [
+        CubefsDriver(allow_options=allow_options),
+        RcloneDriver(allow_options=allow_options),
+        NfsDriver(),
+        VirtiofsDriver(),
+        Virtio9pDriver(),
+        BindDriver(),
+    ]
 
 
 def _load(point: EntryPoint) -> Driver:

@@ -15,6 +15,7 @@ from agent.mounts.adopt import AdoptionReport
 from agent.mounts.adoption import adopt_all
 from agent.mounts.bring_up import bring_up
 from agent.mounts.liveness import Liveness
+from agent.mounts.liveness_watch import LivenessWatch, Rhythm
 from agent.mounts.locks import NamedLocks
 from agent.mounts.losses import Losses
 from agent.mounts.ownership import find_entry
@@ -24,6 +25,7 @@ from agent.mounts.prepare import prepare
 from agent.mounts.table import MountTableWatcher
 from agent.mounts.take_down import TakenDown, take_down
 from agent.mounts.walker import Walker
+from agent.supervise.process import ClientProcess
 from weft.errors import MountError, MountTimeoutError, NotMountedError
 from weft.wire.digest import mount_digest, share_digest
 from weft.wire.ids import ShareId
@@ -48,8 +50,9 @@ class MountEngine:
         run_dir: Holds private directories until the next boot; its path must be short.
         state_dir: Holds caches.
         boot_id: Of this boot.
-        on_change: Told, on the loop, of a mount that was lost (with the reason) or shows again (with None).
+        on_change: Told, on the loop, of a mount that was lost or hangs (with the reason) or is well again (with None).
         limits: Longest waits.
+        rhythm: How often mounts are asked whether they answer.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class MountEngine:
         boot_id: str,
         on_change: Callable[[ShareId, MountError | None], None],
         limits: Limits | None = None,
+        rhythm: Rhythm | None = None,
     ) -> None:
         self._parts = Parts(
             drivers=drivers,
@@ -82,6 +86,9 @@ class MountEngine:
             limits=limits or Limits(),
         )
         self._losses = Losses(parts=self._parts, on_change=on_change)
+        self._liveness = LivenessWatch(
+            parts=self._parts, losses=self._losses, on_change=on_change, rhythm=rhythm or Rhythm()
+        )
         self._locks = NamedLocks()
 
     async def start(self) -> None:
@@ -91,6 +98,7 @@ class MountEngine:
 
     async def close(self) -> None:
         """Stop watching; every mount and client is left as it is."""
+        await self._liveness.close()
         self._losses.close()
 
     async def adopt(self, wanted: Mapping[ShareId, ShareMount]) -> AdoptionReport:
@@ -102,7 +110,7 @@ class MountEngine:
         """
         report, clients = await adopt_all(wanted, parts=self._parts)
         for share_id in report.adopted:
-            self._losses.watch(share_id, clients.pop(share_id, None))
+            self._watch(share_id, clients.pop(share_id, None))
         for share_id, client in clients.items():  # alive without a mount: the next apply ends it
             self._losses.keep(share_id, client)
         return report
@@ -186,7 +194,7 @@ class MountEngine:
         is_first = _is_first(share, live)
         prepared = await prepare(share, standing_at=None, is_first=is_first, parts=self._parts)
         with self._losses.changing(share.share_id):
-            self._losses.watch(share.share_id, (await bring_up(prepared, parts=self._parts))[1])
+            self._watch(share.share_id, (await bring_up(prepared, parts=self._parts))[1])
 
     async def _replace(self, share: ShareMount, live: LiveMount) -> None:
         """Change a working mount: whatever can be known is known before it goes."""
@@ -198,7 +206,7 @@ class MountEngine:
             raise
         with self._losses.changing(share.share_id):
             await self._take_down(live)
-            self._losses.watch(share.share_id, (await bring_up(prepared, parts=self._parts))[1])
+            self._watch(share.share_id, (await bring_up(prepared, parts=self._parts))[1])
 
     async def _apply_live(self, share: ShareMount, live: LiveMount) -> bool:
         """Change a working mount without a remount where that can be; say whether it was."""
@@ -236,12 +244,17 @@ class MountEngine:
 
     async def _take_down(self, live: LiveMount) -> TakenDown:
         with self._losses.changing(live.share_id):
+            is_silent = self._liveness.leave(live.share_id) or self._losses.is_given_up(live.share_id)
             client = self._losses.unwatch(live.share_id)
             try:
-                return await take_down(live, client, parts=self._parts)
+                return await take_down(live, client, parts=self._parts, is_hung=is_silent)
             except BaseException:
-                self._losses.watch(live.share_id, client)
+                self._watch(live.share_id, client)
                 raise
+
+    def _watch(self, share_id: ShareId, client: ClientProcess | None) -> None:
+        self._losses.watch(share_id, client)
+        self._liveness.follow(share_id)
 
     def _standing_at(self, share: ShareMount, live: LiveMount | None) -> str | None:
         if live is None or live.mount_point != share.mount_point:

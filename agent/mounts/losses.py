@@ -30,6 +30,7 @@ class Losses:
         self._clients: dict[ShareId, ClientProcess] = {}
         self._watched: set[ShareId] = set()
         self._lost: dict[ShareId, MountError] = {}
+        self._dead: dict[ShareId, MountError] = {}
         self._changing: Counter[ShareId] = Counter()
         self._unsubscribe: Callable[[], None] | None = None
 
@@ -64,9 +65,19 @@ class Losses:
         """From now on, tell of the loss of *share_id*; *client* serves it."""
         self._watched.add(share_id)
         self._lost.pop(share_id, None)
+        self._dead.pop(share_id, None)
         if client is not None:
             self.keep(share_id, client)
             client.on_exit(lambda: self._note(share_id))
+
+    def give_up(self, share_id: ShareId, why: MountError) -> None:
+        """Count *share_id* as lost although it stands and its client lives: nobody gets an answer from it any more."""
+        self._dead[share_id] = why
+        self._note(share_id)
+
+    def is_given_up(self, share_id: ShareId) -> bool:
+        """Say whether *share_id* stands and lives, and nobody gets an answer from it."""
+        return share_id in self._dead
 
     def keep(self, share_id: ShareId, client: ClientProcess) -> None:
         """Keep the client of a mount that is known to be lost, for who ends it."""
@@ -76,6 +87,7 @@ class Losses:
         """Tell no more of *share_id*; hand its client over."""
         self._watched.discard(share_id)
         self._lost.pop(share_id, None)
+        self._dead.pop(share_id, None)
         return self._clients.pop(share_id, None)
 
     @contextmanager
@@ -108,6 +120,8 @@ class Losses:
 
     def _is_served(self, live: LiveMount) -> bool:
         client = self._clients.get(live.share_id)
+        if live.share_id in self._dead:
+            return False
         return live.process is None or (client is not None and not client.has_exited)
 
     def _why(self, live: LiveMount) -> MountError:
@@ -119,6 +133,8 @@ class Losses:
                 exit_code=client.exit_code,
                 detail=self._parts.tell_output(live),
             )
+        if share in self._dead:
+            return self._dead[share]
         if not self._is_served(live):
             return ProcessError(f"the client of share {share!r} ended", detail=self._parts.tell_output(live))
         entry = find_entry(live, self._parts.table.current, boot_id=self._parts.boot_id)

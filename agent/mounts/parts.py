@@ -31,6 +31,7 @@ class Limits:
         check_s: For what a driver can find out before anything is mounted.
         live_s: For a change that a running client takes.
         drain_s: For uploads to be stored before an unmount.
+        sick_drain_s: The same where the client's mount hangs, so that its backend is most likely away.
         busy_s: For holders to let go before a lazy detach.
         probe_s: For a parent to answer before its subtree is detached as hung.
         exit_s: For a client to end by itself after its unmount; it takes milliseconds.
@@ -41,6 +42,7 @@ class Limits:
     check_s: float = 5.0
     live_s: float = 10.0
     drain_s: float = 30.0
+    sick_drain_s: float = 3.0
     busy_s: float = 5.0
     probe_s: float = 2.0
     exit_s: float = 5.0
@@ -116,13 +118,21 @@ class Parts:
         if live is not None and live.stage is Stage.DOWN:
             self.live.forget_live(share_id)
 
-    def tell_output(self, live: LiveMount) -> str:
-        """Read the last lines of a client's output, redacted; empty where its secrets cannot be known any more."""
+    def tell_output(self, live: LiveMount, *, since: int | None = None) -> str:
+        """
+        Read the last lines of a client's output, redacted; empty where its secrets cannot be known any more.
+
+        Args:
+            live: Its record.
+            since: Only what it printed after so many bytes; None also takes the files it logs to.
+        """
         try:
             driver = self.find_driver(live.share)
             resolved = self.resolve(live.share)
             command = driver.build(self.context(resolved, path=live.real_path, source=live.source))
         except MountError:
             return ""
-        text = places.read_output(Path(live.private_dir), command.log_files)
+        directory = Path(live.private_dir)
+        printed = places.read_output(directory, command.log_files)
+        text = printed if since is None else places.read_output_since(directory, since)
         return redact_text(text, share_secrets(resolved) | command.secrets)

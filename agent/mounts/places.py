@@ -21,6 +21,10 @@ OUTPUT_NAME = "client.log"
 SHORT_NAME_LENGTH = 12
 """Of a private directory's name."""
 
+MAX_OUTPUT_BYTES = 1 << 20
+_KEPT_OUTPUT_BYTES = 1 << 16
+"""Of an output file that is cut: enough for the story of a failure."""
+
 _TAIL_BYTES = 8192
 _TAIL_LINES = 20
 _ENCODER = msgspec.json.Encoder(order="deterministic")
@@ -126,11 +130,44 @@ def read_output(directory: Path, log_files: Iterable[str] = ()) -> str:
     return "\n".join(text for text in texts if text)
 
 
-def _read_tail(path: Path) -> str:
+def output_size(directory: Path) -> int:
+    """Return how much a client has printed, in bytes."""
+    try:
+        return (directory / OUTPUT_NAME).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def read_output_since(directory: Path, offset: int) -> str:
+    """Read the last lines of what a client printed after the first *offset* bytes; not redacted yet."""
+    return _read_tail(directory / OUTPUT_NAME, offset)
+
+
+def trim_output(directory: Path) -> None:
+    """
+    Keep what a living client prints short: the run directory is memory.
+
+    The client appends, so the file may be cut under it; a line that it prints in that very moment is lost.
+    """
+    try:
+        fd = os.open(directory / OUTPUT_NAME, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        size = os.fstat(fd).st_size
+        if size > MAX_OUTPUT_BYTES:
+            tail = os.pread(fd, _KEPT_OUTPUT_BYTES, size - _KEPT_OUTPUT_BYTES)
+            os.ftruncate(fd, 0)
+            os.write(fd, tail)
+    finally:
+        os.close(fd)
+
+
+def _read_tail(path: Path, offset: int = 0) -> str:
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL_BYTES))
+            file.seek(max(0, size - _TAIL_BYTES, offset if offset <= size else 0))
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""

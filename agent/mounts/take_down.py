@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,12 +23,15 @@ from agent.mounts.parts import Parts
 from agent.mounts.unmount import Rung, UnmountResult, abort_connection, detach_subtree, unmount
 from agent.supervise.identity import find_by_output, identify_process
 from agent.supervise.process import ClientProcess, attach_client
-from weft.errors import BusyError, ErrorCode, MountError, ProcessError
+from weft.errors import BusyError, ErrorCode, MountError, PathError, ProcessError
 
 _log = structlog.get_logger(__name__)
 
 _FIRST_ASK_AGAIN_S = 0.05
 _LONGEST_ASK_AGAIN_S = 1.0
+_ABORTED_S = 0.5
+"""From the abort of a connection to the end of its client, which takes milliseconds where it ends by itself at all."""
+
 _ASK_DEADLINE_S = 5.0
 """For one question about uploads; a client that answers later than this is not going to say."""
 
@@ -49,7 +53,12 @@ class TakenDown:
 
 
 async def take_down(
-    live: LiveMount, process: ClientProcess | None, *, parts: Parts, is_drained: bool = False
+    live: LiveMount,
+    process: ClientProcess | None,
+    *,
+    parts: Parts,
+    is_drained: bool = False,
+    is_hung: bool = False,
 ) -> TakenDown:
     """
     Take away all that stands of *live*, in whatever state it is.
@@ -59,6 +68,7 @@ async def take_down(
         process: Its client, if one is known.
         parts: What to work with.
         is_drained: Whether there is nothing to wait for: no upload, no holder (a start that is undone).
+        is_hung: Whether its mount is known not to answer, so that it need not be asked.
 
     Returns:
         How it went; the share stays remembered as ``DOWN`` until the caller forgets it.
@@ -67,12 +77,18 @@ async def take_down(
         BusyError: other mounts lie on it.
         MountError: it, or its client, would not go; the record says ``STOPPING``.
     """
+    limits = parts.limits
     live = parts.record(msgspec.structs.replace(live, stage=Stage.STOPPING))
+    is_stopped = process is not None and process.is_stopped
     pending: PendingUploads | None = PendingUploads(files=0)
-    if not is_drained:
-        pending = await _drain(live, process, parts)
+    if is_stopped:
+        pending = None
+    elif not is_drained:
+        pending = await _drain(live, process, parts, drain_s=limits.sick_drain_s if is_hung else limits.drain_s)
     entry = find_entry(live, parts.table.refresh(), boot_id=parts.boot_id)
-    unmounted = await _unmount(live, process, parts, is_patient=not is_drained)
+    unmounted = await _unmount(live, process, parts, is_patient=not is_drained, is_hung=is_hung or is_stopped)
+    if unmounted.rung is Rung.DETACHED_HUNG:
+        await _free(entry, parts)
     if process is not None:
         await _end_client(live, process, unmounted.rung, entry, parts)
     await _end_stragglers(live, parts)
@@ -87,14 +103,21 @@ async def take_down(
 # --- uploads ------------------------------------------------------------------------------------------------------
 
 
-async def _drain(live: LiveMount, process: ClientProcess | None, parts: Parts) -> PendingUploads | None:
-    """Wait, bounded, until the client has stored all it accepted; a client can only be asked, so it is, ever less."""
+async def _drain(
+    live: LiveMount, process: ClientProcess | None, parts: Parts, *, drain_s: float
+) -> PendingUploads | None:
+    """
+    Wait, bounded, until the client has stored all it accepted; a client can only be asked, so it is, ever less.
+
+    Returns:
+        What it had not stored in the end; None where nobody can say.
+    """
     if process is None or process.has_exited or live.share.backend_name not in parts.drivers:
-        return PendingUploads(files=0) if process is None else None
+        return PendingUploads(files=0) if live.process is None else None
     driver = parts.drivers[live.share.backend_name]
     context = parts.context(live.share, path=live.real_path, source=live.source)
     loop = asyncio.get_running_loop()
-    deadline_s = loop.time() + parts.limits.drain_s
+    deadline_s = loop.time() + drain_s
     again_s = _FIRST_ASK_AGAIN_S
     while True:
         left_s = max(deadline_s - loop.time(), _FIRST_ASK_AGAIN_S)
@@ -113,12 +136,14 @@ async def _drain(live: LiveMount, process: ClientProcess | None, parts: Parts) -
 # --- the mount ----------------------------------------------------------------------------------------------------
 
 
-async def _unmount(live: LiveMount, process: ClientProcess | None, parts: Parts, *, is_patient: bool) -> UnmountResult:
+async def _unmount(
+    live: LiveMount, process: ClientProcess | None, parts: Parts, *, is_patient: bool, is_hung: bool = False
+) -> UnmountResult:
     """Climb the ladder; under a dead or hung parent all that is ours goes in one call."""
     entry = find_entry(live, parts.table.refresh(), boot_id=parts.boot_id)
     if entry is None:
         return UnmountResult(Rung.ABSENT, (), 0.0, 0)
-    because = await _why_not_asked(entry, process, parts)
+    because = Rung.DETACHED_HUNG if is_hung else await _why_not_asked(entry, process, parts)
     if because is not None:
         return await detach_subtree(
             entry.mount_point, walker=parts.walker, table=parts.table, is_ours=parts.is_ours, because=because
@@ -168,13 +193,14 @@ async def _end_client(
     Raises:
         ProcessError: not even SIGKILL ended it (it sleeps in the kernel); its place must not be used again yet.
     """
-    is_over = await process.wait(deadline_s=_patience_s(live, rung, parts))
+    is_over = await process.wait(deadline_s=0.0 if process.is_stopped else _patience_s(live, rung, parts))
     for number in (signal.SIGTERM, signal.SIGKILL):
-        if not is_over:
+        if not is_over and (number is signal.SIGKILL or not process.is_stopped):
             process.signal(number)
-            is_over = await process.wait(deadline_s=parts.limits.signal_s)
+            is_over = await process.wait(deadline_s=_grace_s(number, rung, parts))
     if not is_over:
-        is_over = await _is_freed(process, entry, parts)
+        await _free(entry, parts)  # killed, and waiting for itself in the kernel
+        is_over = await process.wait(deadline_s=parts.limits.signal_s)
     if not is_over:
         raise ProcessError(
             f"cannot end the client of share {live.share_id!r}: pid {process.identity.pid} sleeps in the kernel",
@@ -184,15 +210,17 @@ async def _end_client(
     process.close()
 
 
-async def _is_freed(process: ClientProcess, entry: MountEntry | None, parts: Parts) -> bool:
-    """Abort the connection of a killed client that waits for itself; say whether that ended it."""
+async def _free(entry: MountEntry | None, parts: Parts) -> None:
+    """Abort the FUSE connection of a mount that is detached: whoever waits for its client gets an error now."""
     if entry is None or not entry.fs_type.startswith("fuse"):
-        return False
+        return
     try:
         await abort_connection(entry, walker=parts.walker)
+    except PathError as exc:
+        if exc.errno != errno.ENOENT:  # ENOENT: nobody used it, so it ended with the mount
+            _log.warning("unmount.failed", mount_point=entry.mount_point, step="abort", error=str(exc))
     except MountError as exc:
-        _log.warning("unmount.failed", pid=process.identity.pid, step="abort", error=str(exc))
-    return await process.wait(deadline_s=parts.limits.signal_s)
+        _log.warning("unmount.failed", mount_point=entry.mount_point, step="abort", error=str(exc))
 
 
 def _patience_s(live: LiveMount, rung: Rung, parts: Parts) -> float:
@@ -204,8 +232,17 @@ def _patience_s(live: LiveMount, rung: Rung, parts: Parts) -> float:
             return parts.limits.exit_s
         case Rung.DETACHED_BUSY:
             return parts.limits.linger_s
-        case Rung.DETACHED_DEAD | Rung.DETACHED_HUNG:
+        case Rung.DETACHED_HUNG:
+            return _ABORTED_S
+        case Rung.DETACHED_DEAD:
             return 0.0
+
+
+def _grace_s(number: signal.Signals, rung: Rung, parts: Parts) -> float:
+    """Say how long a signal may take; a client that hung, and was aborted, is not going to tidy up."""
+    if number is signal.SIGTERM and rung is Rung.DETACHED_HUNG:
+        return min(_ABORTED_S, parts.limits.signal_s)
+    return parts.limits.signal_s
 
 
 async def _end_stragglers(live: LiveMount, parts: Parts) -> None:
@@ -231,19 +268,26 @@ async def _remove_directories(live: LiveMount, parts: Parts) -> tuple[str, ...]:
     Returns:
         Those that stay. One that leads to another share's mount point becomes that share's to remove.
     """
-    left = []
-    for directory in reversed(live.made_directories):
-        if not await _is_gone(directory, parts):
-            left.append(directory)
-    kept = []
-    for directory in reversed(left):
+    kept: list[str] = []
+    tried: set[str] = set()
+    while left := [path for path in _made_directories(live, parts) if path not in tried]:
+        directory = left[-1]
+        tried.add(directory)
+        if await _is_gone(directory, parts):
+            continue
         heir = next((other for other in parts.live.live() if _inherits(other, directory, live)), None)
         if heir is None:
-            kept.append(directory)
+            if not await _is_gone(directory, parts):  # whoever had something in it may have left this moment
+                kept.append(directory)
         elif directory not in heir.made_directories:
             made = tuple(sorted((directory, *heir.made_directories), key=len))
             parts.record(msgspec.structs.replace(heir, made_directories=made))
-    return tuple(kept)
+    return tuple(sorted(kept, key=len))
+
+
+def _made_directories(live: LiveMount, parts: Parts) -> tuple[str, ...]:
+    """Look again each time: a share that leaves at the same moment may make us its heir."""
+    return (parts.live.find_live(live.share_id) or live).made_directories
 
 
 async def _is_gone(directory: str, parts: Parts) -> bool:

@@ -44,12 +44,22 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a share is not as it should be, as the status shows it."""
+    """
+    Why a share is not as it should be, as the status shows it.
+
+    Attributes:
+        code: Kind of failure.
+        message: One sentence.
+        detail: More lines.
+        is_permanent: Whether trying again is pointless.
+        is_standing: Whether the mount is to be left as it is: its client mostly recovers by itself.
+    """
 
     code: ErrorCode
     message: str
     detail: str = ""
     is_permanent: bool = False
+    is_standing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,8 @@ class Phase:
         attempts: Attempts at the goal, the running one included.
         due_s: Monotonic time before which it is not tried again.
         fault: Why the last attempt failed.
-        ailment: What is wrong with the mount that is up: it hangs, or its client is gone.
+        ailment: What is wrong with the mount that is up: it hangs, cannot be read, or its client is gone.
+        remark: What is worth knowing of the last step, or of the one in flight, though it is no failure.
         running: The step in flight.
         is_checked: Whether what can be known beforehand was found good for the coming attempt.
         mounted_s: When it came up, None before.
@@ -74,6 +85,7 @@ class Phase:
     due_s: float = 0.0
     fault: Fault | None = None
     ailment: Fault | None = None
+    remark: Fault | None = None
     running: Step | None = None
     is_checked: bool = False
     mounted_s: float | None = None
@@ -87,14 +99,19 @@ class Phase:
     @property
     def is_dead(self) -> bool:
         """Whether what is mounted answers nobody any more, and will not."""
-        return self.ailment is not None and self.ailment.code is not ErrorCode.HUNG
+        return self.ailment is not None and not self.ailment.is_standing
+
+    @property
+    def is_sick(self) -> bool:
+        """Whether calls that walk into what is mounted fail or hang."""
+        return self.is_dead or (self.ailment is not None and self.ailment.code is ErrorCode.HUNG)
 
 
 def build_fault(error: BaseException) -> Fault:
     """Describe *error*; whatever is not of weft's tree is a fault of the program."""
     match error:
         case MountError():
-            return Fault(error.code, error.message, error.detail, error.is_permanent)
+            return Fault(error.code, error.message, error.detail, error.is_permanent, error.keeps_old)
         case WeftError():
             return Fault(ErrorCode.INTERNAL, str(error))
         case _:
@@ -105,14 +122,21 @@ def toward(phase: Phase, goal: str) -> Phase:
     """Return *phase* as it counts for *goal*: another goal starts counting anew."""
     if phase.goal == goal:
         return phase
-    return Phase(goal, ailment=phase.ailment, running=phase.running, mounted_s=phase.mounted_s, losses=phase.losses)
+    return Phase(
+        goal,
+        ailment=phase.ailment,
+        remark=phase.remark,
+        running=phase.running,
+        mounted_s=phase.mounted_s,
+        losses=phase.losses,
+    )
 
 
 def begin(phase: Phase, step: Step) -> Phase:
     """Note that *step* is in flight."""
     now = toward(phase, step.goal)
     attempts = now.attempts if step.kind is StepKind.CHECK else now.attempts + 1
-    return replace(now, running=step, attempts=attempts)
+    return replace(now, running=step, attempts=attempts, remark=None)
 
 
 def succeed(phase: Phase, *, now_s: float) -> Phase:
@@ -123,9 +147,16 @@ def succeed(phase: Phase, *, now_s: float) -> Phase:
         case Step(kind=StepKind.CHECK):
             return replace(phase, running=None, is_checked=True)
         case Step(kind=StepKind.MOUNT):
-            return Phase(phase.goal, attempts=phase.attempts, due_s=again_s, mounted_s=now_s, losses=phase.losses)
+            return Phase(
+                phase.goal,
+                attempts=phase.attempts,
+                due_s=again_s,
+                remark=phase.remark,
+                mounted_s=now_s,
+                losses=phase.losses,
+            )
         case _:
-            return Phase(phase.goal, attempts=phase.attempts, due_s=again_s, losses=phase.losses)
+            return Phase(phase.goal, attempts=phase.attempts, due_s=again_s, remark=phase.remark, losses=phase.losses)
 
 
 def fail(phase: Phase, fault: Fault, *, now_s: float, jitter: float) -> Phase:
@@ -157,11 +188,14 @@ def suffer(phase: Phase, ailment: Fault | None, *, now_s: float, jitter: float) 
         return replace(phase, ailment=None)
     if phase.is_dead:
         return phase
-    if ailment.code is ErrorCode.HUNG:
+    if ailment.is_standing:
         return replace(phase, ailment=ailment)
     was_stable = phase.mounted_s is None or now_s - phase.mounted_s >= STABLE_S
     losses = 0 if was_stable else phase.losses + 1
     due_s = now_s + backoff_s(losses - 1, jitter=jitter) if losses > 1 else now_s
+    if losses > 1:
+        again = f"; lost {losses} times in a row within {STABLE_S:g} s of coming up, so it is brought back more slowly"
+        ailment = replace(ailment, message=ailment.message + again)
     return replace(phase, attempts=0, fault=None, ailment=ailment, losses=losses, due_s=due_s)
 
 

@@ -27,7 +27,7 @@ class Standing:
         digest: Of what is mounted, empty where nothing is.
         state: Where it stands.
         attempts: Tries since it was last mounted or changed.
-        fault: Why it is not as it should be.
+        fault: Why it is not as it should be; of one that is, what is worth knowing all the same.
         retry_at_s: Monotonic time of the next try, None where it waits for a change.
     """
 
@@ -62,7 +62,7 @@ def build_standings(
         desired: The held state.
         wishes: The same, sorted out.
         live: Every mount of ours.
-        phases: Where the work on each active or live share stands.
+        phases: Where the work on each share stands.
         going: Ids whose mount must go.
         blocked: Ids that cannot be tried, and why.
     """
@@ -81,11 +81,12 @@ def build_standings(
         elif share_id in wishes.cyclic:
             state, fault = ShareState.REJECTED, wishes.cyclic[share_id]
         elif share_id in wishes.idle and not is_there:
-            state, fault = wishes.idle[share_id], None
+            state, fault = wishes.idle[share_id], phase.remark
         else:
             wanted = entry.digest if share_id in wishes.active and entry is not None else digest
             fault = blocked.get(share_id) or phase.fault or phase.ailment
             state = _state(phase, fault, digest=digest, wanted=wanted, is_going=share_id in going)
+            fault = fault or phase.remark
         result[share_id] = _standing(share_id, share, digest, state, fault, phase)
     for rejected_id, element in unusable.items():
         if rejected_id is not None and rejected_id not in result:
@@ -115,7 +116,8 @@ def _standing(
     share_id: ShareId, share: ShareMount, digest: str, state: ShareState, fault: Fault | None, phase: Phase
 ) -> Standing:
     is_up = state is ShareState.MOUNTED
-    is_retried = fault is not None and not fault.is_permanent and phase.running is None and phase.due_s > 0
+    is_failure = fault is not None and not (fault.is_standing or fault.is_permanent) and fault is not phase.remark
+    is_retried = is_failure and phase.running is None and phase.due_s > 0
     return Standing(
         share_id=share_id,
         mount_point=share.mount_point,

@@ -52,6 +52,15 @@ def identify_process(pid: int, *, boot_id: str) -> ProcessIdentity | None:
     return None if state in "ZX" else ProcessIdentity(pid=pid, start_ticks=start_ticks, boot_id=boot_id)
 
 
+def is_stopped(pid: int) -> bool:
+    """Say whether the process *pid* was stopped by a signal; one that a debugger holds for a moment was not."""
+    try:
+        state, _ = parse_stat(Path(f"/proc/{pid}/stat").read_text(errors="replace"))
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state == "T"
+
+
 def find_by_output(output: Path) -> tuple[int, ...]:
     """
     List the processes whose standard output is the file *output*; only links are read, nothing can block.

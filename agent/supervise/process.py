@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from agent.actual import ProcessIdentity
-from agent.supervise.identity import identify_process
+from agent.supervise.identity import identify_process, is_stopped
 from agent.supervise.status_pipe import StatusPipe
 from weft.errors import CommandNotFoundError, ErrorCode, ProcessError
 
@@ -43,6 +43,11 @@ class ClientProcess:
     def has_exited(self) -> bool:
         """Whether its end was seen."""
         return self._exited.is_set()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody stopped it (SIGSTOP): it answers nothing, SIGTERM included, until it is continued."""
+        return not self.has_exited and is_stopped(self.identity.pid)
 
     def on_exit(self, callback: Callable[[], None]) -> Callable[[], None]:
         """

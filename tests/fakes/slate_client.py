@@ -8,6 +8,7 @@ import signal
 import stat
 import sys
 import threading
+import time
 
 CONTENT = b"hello\n"
 
@@ -68,10 +69,28 @@ def _serve(mode: str, mount_point: str, source: str) -> int:
         def init(self, path: str) -> None:
             threading.Thread(target=os.stat, args=(f"{mount_point}/below/trap",), daemon=True).start()
 
+    marker = f"{mount_point}.silent"  # while it exists, nothing is answered
+
+    class Moody(Slate):
+        """A client whose backend goes away and returns, and whose keys expire."""
+
+        def statfs(self, path: str) -> dict[str, int]:
+            while os.path.exists(marker):
+                time.sleep(0.02)
+            return {"f_bsize": 4096, "f_frsize": 4096, "f_blocks": 1}
+
+        def readdir(self, path: str, fh: int) -> list[str]:
+            if os.path.exists(f"{mount_point}.refused"):
+                print("InvalidAccessKeyId", flush=True)
+                raise mfusepy.FuseOSError(errno.EIO)
+            return list(super().readdir(path, fh))
+
     is_trapped = mode == "trap"
-    operations = Trapped() if is_trapped else Slate()
+    operations = Trapped() if is_trapped else Moody() if mode == "moody" else Slate()
     options = {"fsname": source, "subtype": "slate", "allow_other": True, "nothreads": not is_trapped}
     mfusepy.FUSE(operations, mount_point, foreground=True, **options)
+    if mode == "stubborn":
+        _wait()
     return 0
 
 

@@ -19,6 +19,7 @@ from agent.actual import LiveMount
 from agent.drivers.base import Driver, Failure, MountCommand, MountContext, PendingUploads, PrivateFile
 from agent.drivers.kernel import BindDriver
 from agent.mounts.engine import MountEngine
+from agent.mounts.liveness_watch import Rhythm
 from agent.mounts.mountinfo import MountEntry
 from agent.mounts.parts import Limits
 from agent.mounts.policy import Policy
@@ -56,6 +57,7 @@ class SlateDriver(Driver):
         refusal: What the next checks raise.
         pending: Answers of :meth:`find_pending`, last first; then nothing is pending.
         refreshed: The shares that were refreshed.
+        is_deaf: Whether its control socket is to be taken for silent.
     """
 
     name = "slate"
@@ -68,6 +70,7 @@ class SlateDriver(Driver):
         self.pending: list[int] = []
         self.refreshed: list[str] = []
         self.live_changes: list[tuple[str, str]] = []
+        self.is_deaf = False
 
     def build(self, context: MountContext) -> MountCommand:
         """Run the client in the mode that the share names."""
@@ -120,6 +123,10 @@ class SlateDriver(Driver):
     async def refresh(self, context: MountContext, *, deadline_s: float) -> None:
         """Note the share."""
         self.refreshed.append(context.share.id)
+
+    async def is_answering(self, context: MountContext, pid: int, *, deadline_s: float) -> bool:
+        """Give the test's answer."""
+        return not self.is_deaf
 
     async def find_pending(self, context: MountContext, *, deadline_s: float) -> PendingUploads:
         """Give the next answer."""
@@ -188,6 +195,7 @@ class EngineRig:
         root: The allowed root below it.
         more_drivers: Drivers beside the test's own and bind, for engines made from now on.
         more_programs: Programs beside what those need.
+        rhythm: How often mounts are asked, for engines made from now on.
         changes: What ``on_change`` was told, in order.
     """
 
@@ -197,6 +205,7 @@ class EngineRig:
     driver: SlateDriver = field(default_factory=SlateDriver)
     live: MemoryLive = field(default_factory=MemoryLive)
     limits: Limits = FAST
+    rhythm: Rhythm | None = None
     more_drivers: dict[str, Driver] = field(default_factory=dict)
     more_programs: dict[str, Path] = field(default_factory=dict)
     changes: list[tuple[ShareId, MountError | None]] = field(default_factory=list)
@@ -218,8 +227,20 @@ class EngineRig:
         return self.directory / "run" / "private"
 
     @asynccontextmanager
-    async def engine(self) -> AsyncIterator[MountEngine]:
-        """Make an engine, as an agent that starts would; leaving throws it away, mounts and clients stay."""
+    async def engine(
+        self, *, also_tell: Callable[[ShareId, MountError | None], object] = lambda share_id, error: None
+    ) -> AsyncIterator[MountEngine]:
+        """
+        Make an engine, as an agent that starts would; leaving throws it away, mounts and clients stay.
+
+        Args:
+            also_tell: Told what ``on_change`` is told.
+        """
+
+        def note(share_id: ShareId, error: MountError | None) -> None:
+            self._note(share_id, error)
+            also_tell(share_id, error)
+
         engine = MountEngine(
             drivers={"slate": self.driver, "bind": BindDriver()} | self.more_drivers,
             programs={"python": Path(sys.executable), "mount": Path("/usr/bin/mount")} | self.more_programs,
@@ -231,8 +252,9 @@ class EngineRig:
             run_dir=self.directory / "run",
             state_dir=self.directory / "state",
             boot_id=read_boot_id(),
-            on_change=self._note,
+            on_change=note,
             limits=self.limits,
+            rhythm=self.rhythm,
         )
         await engine.start()
         try:
@@ -277,6 +299,10 @@ class EngineRig:
     def stop_client(self, share_id: str) -> None:
         """Stop a client, which leaves a hung mount."""
         os.kill(self.pid_of(share_id), signal.SIGSTOP)
+
+    def continue_client(self, share_id: str) -> None:
+        """Let a stopped client go on."""
+        os.kill(self.pid_of(share_id), signal.SIGCONT)
 
     @contextmanager
     def foreign_mount(self, mount_point: Path, *, source: str = "foreign") -> Iterator[None]:

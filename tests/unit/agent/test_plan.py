@@ -200,7 +200,7 @@ def test_under_a_dead_parent_nothing_is_unmounted_one_by_one() -> None:
 
 def test_a_hung_mount_is_degraded_and_left_to_its_client() -> None:
     """Most recover by themselves."""
-    hung = Phase(share_digest(A), ailment=Fault(ErrorCode.HUNG, "it hangs"))
+    hung = Phase(share_digest(A), ailment=Fault(ErrorCode.HUNG, "it hangs", is_standing=True))
     made = make(desire(A), standing(A), {"a": hung})
     assert steps(made) == []
     assert state(made, "a") is ShareState.DEGRADED
