@@ -1,10 +1,12 @@
-"""Waiting until guests report what was published: by listening, never by asking again and again."""
+"""Waiting until guests report what was published: by listening, with a rare second look for what nobody could hear."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Mapping
 
+import structlog
 from nats.aio.msg import Msg
 
 from controlplane.convergence import Goal, Lacking, judge
@@ -17,8 +19,13 @@ from weft.wire.ids import VmId
 from weft.wire.status import VmStatus
 from weft.wire.subjects import STATUS_ALL, STATUS_PREFIX, STATUS_STREAM, status_subject, vm_of_subject
 
-READ_AGAIN_S = 1.0
-"""After a reading that the broker did not answer."""
+log = structlog.get_logger("weft.wait")
+
+LOOK_AGAIN_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""
+When to read again what was not heard, the last one repeated. A report that reached the broker just before our
+subscription is delivered to nobody, and may still be on its way into the stream when we read.
+"""
 
 
 async def wait_for(
@@ -63,39 +70,38 @@ class _Waiting:
         self._lacking: dict[VmId, Lacking] = {}
         self._open: set[VmId] = set()
         self._news = asyncio.Event()
-        self._must_read = True
         for vm in goals:
             self._judge(vm, None)
 
     async def run(self, link: Link) -> None:
         """Return once nothing is left to wait for."""
         self._tell()
+        pauses_s = itertools.chain(LOOK_AGAIN_S, itertools.repeat(LOOK_AGAIN_S[-1]))
         while self._open:
-            if self._must_read:
-                self._must_read = False
-                try:
-                    await self._read(link)
-                except BrokerUnreachableError:
-                    self._must_read = True
+            try:
+                await self._read(link)
+            except BrokerUnreachableError as exc:
+                log.debug("status.unread", error=str(exc))
             if self._open:
-                await self._until_news(READ_AGAIN_S if self._must_read else None)
+                await self._until_news(next(pauses_s))
 
     async def _read(self, link: Link) -> None:
         await link.flush()  # the subscription has arrived: what is reported from now on is heard
-        subjects = [status_subject(vm) for vm in self._goals]
+        subjects = [status_subject(vm) for vm in self._open]
         for message in (await read_last(link, STATUS_STREAM, subjects, everything=STATUS_ALL)).values():
             vm = vm_of_subject(message.subject)
             if vm not in self._heard:
                 self._judge(vm, parse_status(message.data))
         self._tell()
 
-    async def _until_news(self, timeout_s: float | None) -> None:
+    async def _until_news(self, timeout_s: float) -> None:
+        """Sleep until nothing is open, the link is back, or it is time for another look."""
         self._news.clear()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._news.wait()
         except TimeoutError:
-            self._news.set()
+            return
 
     async def take(self, msg: Msg) -> None:
         """Learn from one report as it is sent."""
@@ -111,7 +117,6 @@ class _Waiting:
     def read_again(self) -> None:
         """After a reconnect, reports may have been missed."""
         self._heard.clear()
-        self._must_read = True
         self._news.set()
 
     def _judge(self, vm: VmId, status: VmStatus | None) -> bool:
