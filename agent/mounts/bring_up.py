@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
@@ -13,7 +16,6 @@ from agent.actual import LiveMount, Stage
 from agent.drivers.base import Failure
 from agent.mounts import places
 from agent.mounts.liveness import Liveness, liveness_of
-from agent.mounts.mountinfo import MountEntry
 from agent.mounts.parts import Parts
 from agent.mounts.prepare import Prepared, refuse_stacking
 from agent.mounts.start import StartFailed, wait_until_up
@@ -23,6 +25,9 @@ from weft.errors import HungError, MountError, PathError
 from weft.wire.digest import share_digest
 
 _log = structlog.get_logger(__name__)
+
+_NAMED_AT_MOST = 20
+"""Files named in one log line."""
 
 _EXIT_SEEN_S = 0.5
 """From a dead mount to the exit of its client, whose exit code belongs to the story."""
@@ -52,11 +57,13 @@ async def bring_up(prepared: Prepared, *, parts: Parts) -> tuple[LiveMount, Clie
     refuse_stacking(prepared, parts=parts)
     was_down = parts.live.find_live(prepared.share.share_id)
     async with AsyncExitStack() as undo:
-        attempt = _Attempt(await _record_start(prepared, was_down, parts))
+        attempt = _Attempt(_record_start(prepared, was_down, parts))
         undo.push_async_callback(_undo, attempt, prepared, parts)
+        attempt.live = await _make_directories(attempt.live, parts)
+        await _mend_cache(prepared)
         process = attempt.process = _start(prepared, parts)
         if prepared.command.is_client:
-            attempt.live = parts.record(msgspec.structs.replace(attempt.live, process=process.identity))
+            attempt.live = _change(attempt.live, parts, process=process.identity)
         try:
             entry = await wait_until_up(
                 process, prepared.command, prepared.path, driver=prepared.driver, table=parts.table
@@ -64,7 +71,16 @@ async def bring_up(prepared: Prepared, *, parts: Parts) -> tuple[LiveMount, Clie
             await _read_root(prepared, process, parts)
         except StartFailed as failed:
             raise _classify(prepared, failed) from failed
-        live = attempt.live = parts.record(_as_mounted(attempt.live, entry))
+        live = attempt.live = _change(
+            attempt.live,
+            parts,
+            stage=Stage.MOUNTED,
+            mount_id=entry.mount_id,
+            device=entry.device,
+            root=entry.root,
+            source=entry.source,
+            fs_type=entry.fs_type,
+        )
         undo.pop_all()
     if prepared.command.is_client:
         return live, process
@@ -73,13 +89,13 @@ async def bring_up(prepared: Prepared, *, parts: Parts) -> tuple[LiveMount, Clie
     return live, None
 
 
-async def _record_start(prepared: Prepared, was_down: LiveMount | None, parts: Parts) -> LiveMount:
-    """Make the mount point, unless it is there, and record that a start follows."""
+def _record_start(prepared: Prepared, was_down: LiveMount | None, parts: Parts) -> LiveMount:
+    """
+    Record that a start follows.
+
+    From now on, directories on the way that another share made and cannot remove any more are left to this one.
+    """
     share, path = prepared.share, prepared.path
-    made = await parts.walker.make_directories(path)
-    if _lies_in_a_share(path, parts):
-        made = ()  # they are the other share's content now, and may be wanted by its other users
-    kept = was_down.made_directories if was_down is not None and was_down.real_path == path else ()
     return parts.record(
         LiveMount(
             share=share,
@@ -88,14 +104,44 @@ async def _record_start(prepared: Prepared, was_down: LiveMount | None, parts: P
             boot_id=parts.boot_id,
             path=path,
             source=prepared.command.source or "",
-            made_directories=tuple(sorted({*kept, *made}, key=len)),
+            made_directories=was_down.made_directories if was_down is not None and was_down.real_path == path else (),
             private_dir=str(prepared.context.private_dir),
         )
     )
 
 
+async def _make_directories(live: LiveMount, parts: Parts) -> LiveMount:
+    """Make the mount point, unless it is there, and record what was made."""
+    made = await parts.walker.make_directories(live.real_path)
+    if _lies_in_a_share(live.real_path, parts):
+        made = ()  # they are the other share's content now, and may be wanted by its other users
+    known = _current(live, parts).made_directories
+    return _change(live, parts, made_directories=tuple(sorted({*known, *made}, key=len)))
+
+
+def _change(live: LiveMount, parts: Parts, **changes: Any) -> LiveMount:
+    """Change the record as it is now: what was left to this share meanwhile stays in it."""
+    return parts.record(msgspec.structs.replace(_current(live, parts), **changes))
+
+
+def _current(live: LiveMount, parts: Parts) -> LiveMount:
+    return parts.live.find_live(live.share_id) or live
+
+
 def _lies_in_a_share(path: str, parts: Parts) -> bool:
     return parts.is_ours(parts.table.refresh().holding(path))
+
+
+async def _mend_cache(prepared: Prepared) -> None:
+    """Have the driver save what a killed client left half described."""
+    share, cache_dir = prepared.share, prepared.context.cache_dir
+    try:
+        mended = await asyncio.to_thread(prepared.driver.mend_cache, cache_dir)
+    except OSError as exc:
+        why = os.strerror(exc.errno or 0).lower()
+        raise MountError(f"cannot read the cache of share {share.id!r} in {str(cache_dir)!r}: {why}") from exc
+    if mended:
+        _log.warning("uploads.rescued", share=share.id, files=len(mended), detail="\n".join(mended[:_NAMED_AT_MOST]))
 
 
 def _start(prepared: Prepared, parts: Parts) -> ClientProcess:
@@ -135,18 +181,6 @@ def _classify(prepared: Prepared, failed: StartFailed) -> MountError:
         prepared.context, Failure(exit_code=failed.exit_code, output=output, root_errno=failed.root_errno)
     )
     return error
-
-
-def _as_mounted(live: LiveMount, entry: MountEntry) -> LiveMount:
-    return msgspec.structs.replace(
-        live,
-        stage=Stage.MOUNTED,
-        mount_id=entry.mount_id,
-        device=entry.device,
-        root=entry.root,
-        source=entry.source,
-        fs_type=entry.fs_type,
-    )
 
 
 async def _undo(attempt: _Attempt, prepared: Prepared, parts: Parts) -> None:

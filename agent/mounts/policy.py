@@ -80,7 +80,8 @@ def decide_mount_point(
             they are what users wrote while the mount was away, and covering them beats having no share.
         made_by_us: Whether we made the directory; what is in it does not count then.
         policy: The guest's rules.
-        is_ours: Tells our mounts from foreign ones. Under a mount of ours the directory itself is not judged.
+        is_ours: Tells our mounts from foreign ones. Under a mount of ours the directory itself is not judged, and in
+            one its entries are not: which share serves a path is the shares' own rule; only the guest's files count.
         our_directories: Every directory that we made, resolved; none of them counts as an entry.
 
     Raises:
@@ -107,7 +108,7 @@ def decide_mount_point(
             pass
         case _:
             assert_never(facts.kind)
-    if not is_first or made_by_us or top is not None:
+    if not is_first or made_by_us or top is not None or is_ours(table.holding(facts.resolved_path)):
         return
     foreign = [
         name for name in facts.entries if not _is_ours_in(name, facts.resolved_path, table, is_ours, our_directories)

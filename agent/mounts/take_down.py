@@ -78,7 +78,7 @@ async def take_down(
         MountError: it, or its client, would not go; the record says ``STOPPING``.
     """
     limits = parts.limits
-    live = parts.record(msgspec.structs.replace(live, stage=Stage.STOPPING))
+    live = parts.record(msgspec.structs.replace(parts.live.find_live(live.share_id) or live, stage=Stage.STOPPING))
     is_stopped = process is not None and process.is_stopped
     pending: PendingUploads | None = PendingUploads(files=0)
     if is_stopped:

@@ -150,3 +150,14 @@ def test_a_source_that_is_not_there_yet_is_tried_again(kind: PathKind) -> None:
         decide_source("/srv/a", facts_of("/srv/a", kind), policy=POLICY)
     assert caught.value.code is ErrorCode.NOT_FOUND
     assert not caught.value.is_permanent
+
+
+def test_a_full_directory_of_another_share_may_be_covered() -> None:
+    """What is below it is the other share's, and which of the two serves the path is the shares' rule."""
+    decide("/mnt/a/b", facts_of("/mnt/a/b", entries=("theirs",)), table_of(("/mnt/a", "weft:base:1")))
+
+
+def test_a_full_directory_of_a_foreign_mount_is_refused() -> None:
+    """Somebody else's files count like the guest's own."""
+    with pytest.raises(OccupiedError):
+        decide("/mnt/a/b", facts_of("/mnt/a/b", entries=("theirs",)), table_of(("/mnt/a", "server:/export")))
