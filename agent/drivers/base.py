@@ -185,6 +185,24 @@ class Driver(abc.ABC):
     async def refresh(self, context: MountContext, *, deadline_s: float) -> None:
         """Drop cached listings and attributes of the running client; a backend without such a cache does nothing."""
 
+    def mend_cache(self, cache_dir: Path) -> tuple[str, ...]:
+        """
+        Put right, before a start, what a killed client left in *cache_dir*; runs in a thread, on the guest's own disk.
+
+        Returns:
+            The files that would have been lost, as the backend names them.
+        """
+        return ()
+
+    def find_stranded(self, cache_dir: Path) -> PendingUploads | None:
+        """
+        Count what a client which is gone left in *cache_dir* and had not stored; runs in a thread.
+
+        Returns:
+            None for a backend that cannot say.
+        """
+        return None
+
     async def is_answering(self, context: MountContext, pid: int, *, deadline_s: float) -> bool:
         """
         Say whether the running client answers its control socket; one without such a socket is taken to.

@@ -12,6 +12,7 @@ import msgspec
 from agent.drivers.base import Driver, Failure, MountCommand, MountContext, PendingUploads, PrivateFile
 from agent.drivers.failures import classify
 from agent.drivers.programs import PATH, build_environment, build_links
+from agent.drivers.rclone_cache import find_waiting, mend
 from agent.drivers.rclone_check import check_listing, check_version
 from agent.drivers.rclone_config import MAIN, build_config, find_source_paths
 from agent.drivers.rclone_control import answers_control, find_uploads, refresh_listings, set_keys
@@ -141,6 +142,12 @@ class RcloneDriver(Driver):
 
     async def refresh(self, context: MountContext, *, deadline_s: float) -> None:
         await refresh_listings(context.private_dir / _SOCKET, deadline_s=deadline_s)
+
+    def mend_cache(self, cache_dir: Path) -> tuple[str, ...]:
+        return mend(cache_dir)
+
+    def find_stranded(self, cache_dir: Path) -> PendingUploads | None:
+        return find_waiting(cache_dir)
 
     async def is_answering(self, context: MountContext, pid: int, *, deadline_s: float) -> bool:
         return await answers_control(context.private_dir / _SOCKET, deadline_s=deadline_s)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.actual import LiveMount, LiveStore, Presence, Stage
+from agent.actual import LiveMount, LiveStore, Presence
 from agent.drivers.base import Driver
 from agent.mounts import places
 from agent.mounts.adopt import AdoptionReport
@@ -24,6 +24,7 @@ from agent.mounts.policy import Policy
 from agent.mounts.prepare import prepare
 from agent.mounts.table import MountTableWatcher
 from agent.mounts.take_down import TakenDown, take_down
+from agent.mounts.uploads import settle_cache
 from agent.mounts.walker import Walker
 from agent.supervise.process import ClientProcess
 from weft.errors import MountError, MountTimeoutError, NotMountedError
@@ -51,6 +52,7 @@ class MountEngine:
         state_dir: Holds caches.
         boot_id: Of this boot.
         on_change: Told, on the loop, of a mount that was lost or hangs (with the reason) or is well again (with None).
+        on_remark: Told, during an apply, what is worth knowing of it though it is no failure.
         limits: Longest waits.
         rhythm: How often mounts are asked whether they answer.
     """
@@ -69,6 +71,7 @@ class MountEngine:
         state_dir: Path,
         boot_id: str,
         on_change: Callable[[ShareId, MountError | None], None],
+        on_remark: Callable[[ShareId, MountError | None], None] = lambda share_id, remark: None,
         limits: Limits | None = None,
         rhythm: Rhythm | None = None,
     ) -> None:
@@ -84,6 +87,7 @@ class MountEngine:
             state_dir=state_dir,
             boot_id=boot_id,
             limits=limits or Limits(),
+            remark=on_remark,
         )
         self._losses = Losses(parts=self._parts, on_change=on_change)
         self._liveness = LivenessWatch(
@@ -239,8 +243,7 @@ class MountEngine:
             return
         taken = await self._take_down(live)
         self._parts.forget_if_down(share_id)
-        if taken.pending is not None and taken.pending.files == 0 and live.stage is not Stage.DOWN:
-            await asyncio.to_thread(places.remove_cache, self._parts.state_dir, share_id)
+        await settle_cache(live, taken, parts=self._parts)
 
     async def _take_down(self, live: LiveMount) -> TakenDown:
         with self._losses.changing(live.share_id):

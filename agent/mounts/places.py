@@ -117,6 +117,12 @@ def remove_private(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
+def cache_dirs(state_dir: Path, share_id: ShareId) -> tuple[Path, ...]:
+    """List the caches of a share, one for each place that its data lay in."""
+    root = cache_root(state_dir, share_id)
+    return tuple(sorted(path for path in root.iterdir() if path.is_dir())) if root.is_dir() else ()
+
+
 def remove_cache(state_dir: Path, share_id: ShareId) -> None:
     """Remove all that is cached for a share; may take long, so not on the event loop."""
     root = cache_root(state_dir, share_id)

@@ -197,6 +197,7 @@ class EngineRig:
         more_programs: Programs beside what those need.
         rhythm: How often mounts are asked, for engines made from now on.
         changes: What ``on_change`` was told, in order.
+        remarks: What ``on_remark`` was told, in order.
     """
 
     directory: Path
@@ -209,6 +210,7 @@ class EngineRig:
     more_drivers: dict[str, Driver] = field(default_factory=dict)
     more_programs: dict[str, Path] = field(default_factory=dict)
     changes: list[tuple[ShareId, MountError | None]] = field(default_factory=list)
+    remarks: list[tuple[ShareId, MountError | None]] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -253,6 +255,7 @@ class EngineRig:
             state_dir=self.directory / "state",
             boot_id=read_boot_id(),
             on_change=note,
+            on_remark=lambda share_id, remark: self.remarks.append((share_id, remark)),
             limits=self.limits,
             rhythm=self.rhythm,
         )
