@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from agent.config import AgentConfig, load_config
+from agent.drivers.base import MountContext
+from agent.drivers.registry import load_drivers
 from agent.identity import MACHINE_ID, PRODUCT_UUID, find_identity
-from weft.errors import ConfigError
+from weft.errors import ConfigError, DeniedError
+from weft.wire.share import parse_share
 
 
 @pytest.fixture
@@ -88,3 +91,25 @@ def test_meaningless_ids_are_passed_over(tmp_path: Path) -> None:
     write(tmp_path, MACHINE_ID, "uninitialized\n")
     with pytest.raises(ConfigError, match="--vm"):
         find_identity("auto", root=tmp_path)
+
+
+def test_what_a_guest_allows_and_how_it_watches_can_be_set(tmp_path: Path) -> None:
+    """In the file, and by environment."""
+    file = tmp_path / "agent.toml"
+    file.write_text('allow_option = ["ssh"]\nshield = true\nprobe_interval_s = 3\nabort_after_s = 600\n')
+    config = load_config({}, {"WEFT_PROBE_DEADLINE_S": "2"}, file=file)
+    assert config.allow_option == ("ssh",)
+    assert config.shield
+    assert (config.probe_interval_s, config.probe_deadline_s, config.abort_after_s) == (3.0, 2.0, 600.0)
+
+
+def test_allowed_options_reach_the_drivers() -> None:
+    """What this guest allows is refused elsewhere."""
+    raw = {"id": "a", "backend": "rclone", "mount_point": "/mnt/a"}
+    share = parse_share(raw | {"rclone": {"type": "sftp", "path": "", "config": {"ssh": "ssh host"}}})
+    programs = {"rclone": Path("/usr/bin/rclone"), "fusermount3": Path("/usr/bin/fusermount3")}
+    place = Path("/run/x")
+    context = MountContext(share=share, source="weft:a:1", private_dir=place, cache_dir=place, programs=programs)
+    load_drivers((), allow_options=frozenset({"ssh"}))["rclone"].build(context)
+    with pytest.raises(DeniedError):
+        load_drivers(())["rclone"].build(context)

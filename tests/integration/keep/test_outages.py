@@ -1,0 +1,46 @@
+"""A CubeFS cluster that stops answering: its client hangs, recovers by itself, and is never helped by a remount."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agent.drivers.cubefs import CubefsDriver
+from agent.mounts.liveness_watch import Rhythm
+from tests.parts.cubefs import CubefsCluster
+from tests.parts.engine_rig import WAIT_S, EngineRig
+from tests.parts.shares import unmount
+from weft.errors import ErrorCode
+from weft.wire.share import parse_share
+
+pytestmark = pytest.mark.integration
+
+
+async def test_stopped_metanodes_are_a_hang_that_is_waited_for(tmp_path: Path, rig: EngineRig) -> None:
+    """``statvfs`` is answered from a cache, so a read of the root tells; the client's control port still answers."""
+    rig.rhythm = Rhythm(interval_s=0.1, deadline_s=0.5, read_every=1, read_deadline_s=0.5)
+    async with CubefsCluster(tmp_path) as cluster:
+        (cluster.add_volume("team", owner="alpha") / "hello").write_text("tide")
+        rig.more_drivers = {"cubefs": CubefsDriver()}
+        rig.more_programs = {"cfs-client": cluster.client, "fusermount3": Path("/usr/bin/fusermount3")}
+        cubefs = {"volume": "team", "masters": cluster.masters, "owner": "alpha"}
+        share = parse_share({"id": "data", "mount_point": str(rig.root / "data"), "cubefs": cubefs})
+        async with rig.engine() as engine:
+            await engine.apply(share)
+            pid = rig.pid_of("data")
+            cluster.stall("team")
+            waiting = asyncio.create_task(asyncio.to_thread((rig.root / "data" / "hello").read_text))
+            hang = await rig.wait_for_change(lambda error: error is not None)
+            assert hang is not None
+            assert hang.code is ErrorCode.HUNG
+            async with asyncio.timeout(WAIT_S):
+                while len(rig.changes) < 6:  # more often than a silent control port would be forgiven
+                    await rig.wait_for_next_change()
+            cluster.resume("team")
+            await rig.wait_for_change(lambda error: error is None)
+            assert await waiting == "tide"
+            assert rig.pid_of("data") == pid
+            assert not any(error is not None and not error.keeps_old for _, error in rig.changes)
+            await engine.apply(unmount("data"))
