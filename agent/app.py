@@ -18,6 +18,8 @@ from agent.control import ControlServer
 from agent.credentials import CredentialResolver
 from agent.desired import Accepted, Desired, accept_boot
 from agent.drivers.registry import load_drivers
+from agent.event_outbox import EventOutbox
+from agent.events import Happening, build_changes
 from agent.feed import Feed
 from agent.identity import Identity
 from agent.inbox import Inbox
@@ -32,12 +34,14 @@ from agent.operations import Operations
 from agent.programs import Programs
 from agent.reconcile.live import LiveShare
 from agent.reconcile.reconciler import Progress, Reconciler
+from agent.reconcile.standing import Standing
 from agent.report import Facts, build_report
 from agent.reporter import Reporter
 from agent.run_dir import RunDirLock
 from agent.stored import Arrived
 from weft.errors import ErrorCode, MountError
 from weft.link import Link, LinkOptions
+from weft.wire.events import Event
 from weft.wire.ids import ShareId
 from weft.wire.status import AgentInfo, ShareError, ShareState, VmStatus
 
@@ -82,6 +86,7 @@ class Agent:
             state_dir=config.state_dir,
             boot_id=identity.boot_id,
             on_change=self._note_loss,
+            on_remark=self._note_remark,
             rhythm=Rhythm(
                 interval_s=config.probe_interval_s,
                 deadline_s=config.probe_deadline_s,
@@ -115,6 +120,8 @@ class Agent:
             read_interval_s=config.read_interval_s,
         )
         self._reporter = Reporter(self._link, identity.vm, self._report, heartbeat_s=config.heartbeat_s)
+        self._outbox = EventOutbox(self._link, identity.vm, run_id=f"{time.time_ns():x}")
+        self._told: Mapping[ShareId, Standing] | None = None
 
     async def run(self) -> None:
         """
@@ -151,10 +158,12 @@ class Agent:
             revision=self._inbox.desired.revision,
             pid=os.getpid(),
         )
+        self._outbox.put(self._happening("agent.started", message=f"weft-agent {weft.__version__}"))
         self._notifier.ready()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._notifier.feed_watchdog(), name="weft-watchdog")
             group.create_task(self._feed.run(), name="weft-feed")
+            group.create_task(self._outbox.run(), name="weft-events")
             group.create_task(self._find_versions(), name="weft-versions")
             await self._adopt()
             group.create_task(self._reconciler.run(), name="weft-reconciler")
@@ -187,6 +196,9 @@ class Agent:
                 self._reconciler.want(new_state.desired)
         if new_state is not None or self._inbox.problem != problem:
             self._reporter.note_change()
+        refusal = self._inbox.problem
+        if refusal is not None and refusal != problem:
+            self._outbox.put(self._happening("message.refused", code=refusal.code, message=refusal.message))
 
     async def _keep_held(self, held: frozenset[ShareId]) -> None:
         async with self._committing:
@@ -210,6 +222,9 @@ class Agent:
     def _note_loss(self, share_id: ShareId, error: MountError | None) -> None:
         self._reconciler.ail(share_id, error)
 
+    def _note_remark(self, share_id: ShareId, remark: MountError | None) -> None:
+        self._reconciler.remark(share_id, remark)
+
     # --- what is said ---------------------------------------------------------------------------------------------
 
     def _note_progress(self, progress: Progress) -> None:
@@ -218,6 +233,21 @@ class Agent:
             f"{mounted} of {len(progress.standings)} shares mounted, revision {self._inbox.desired.revision}"
         )
         self._reporter.note_change()
+        self._outbox.put(
+            *build_changes(
+                self._told,
+                progress.standings,
+                vm=self._identity.vm,
+                revision=progress.desired.revision,
+                utc=datetime.now(UTC),
+            )
+        )
+        self._told = progress.standings
+
+    def _happening(self, kind: str, *, code: str = "", message: str = "") -> Happening:
+        """Build an event about the guest as a whole."""
+        revision, now = self._inbox.desired.revision, datetime.now(UTC)
+        return Happening(kind, Event(vm=self._identity.vm, code=code, message=message, revision=revision, at=now))
 
     async def _find_versions(self) -> None:
         self._backends = await self._engine.versions()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import structlog
 
 from controlplane.edits import Author
@@ -10,6 +9,7 @@ from controlplane.jetstream import REQUEST_TIMEOUT_S
 from controlplane.results import FanOut
 from weft.errors import BrokerError
 from weft.link import Link
+from weft.wire.events import FanOutCounts, OperatorEvent, encode_event
 from weft.wire.subjects import operator_event_subject
 
 log = structlog.get_logger("weft.audit")
@@ -28,16 +28,19 @@ async def note_change(
         name: The share or class it was about.
         fan_out: What came of it, None where no VM was concerned.
     """
-    event = {"at": author.at, "who": author.who, "action": action, "name": name}
-    if fan_out is not None:
-        event["shares"] = fan_out.share_ids
-        event["vms"] = {
-            "stored": len(fan_out.stored),
-            "unchanged": len(fan_out.unchanged),
-            "failed": len(fan_out.failed),
-            "unknown": len(fan_out.unknown),
-        }
+    counts = (
+        FanOutCounts(
+            stored=len(fan_out.stored),
+            unchanged=len(fan_out.unchanged),
+            failed=len(fan_out.failed),
+            unknown=len(fan_out.unknown),
+        )
+        if fan_out is not None
+        else None
+    )
+    shares = fan_out.share_ids if fan_out is not None else ()
+    event = OperatorEvent(who=author.who, action=action, name=name, shares=shares, vms=counts, at=author.at)
     try:
-        await link.request(operator_event_subject(action), msgspec.json.encode(event), timeout_s=REQUEST_TIMEOUT_S)
+        await link.request(operator_event_subject(action), encode_event(event), timeout_s=REQUEST_TIMEOUT_S)
     except BrokerError as exc:
         log.warning("audit.failed", action=action, error=str(exc))

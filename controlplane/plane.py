@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import getpass
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,10 +27,11 @@ from controlplane.roster import Roster, unknown
 from controlplane.routing import VmRoute, read_route
 from controlplane.status import VmView, build_views, read_heard, read_revisions
 from controlplane.streams import InitReport, ensure
+from controlplane.trail import TrailEntry, read_trail
 from controlplane.unstored import send_unstored
 from controlplane.wait import wait_for
 from weft.link import Link, LinkOptions
-from weft.wire.ids import VmId, parse_vm_id
+from weft.wire.ids import VmId, parse_share_id, parse_vm_id
 from weft.wire.share import ShareMount
 
 
@@ -93,15 +94,19 @@ class ControlPlane(Refreshing):
         """The connection."""
         return self._link
 
-    async def init(self, *, replicas: int = 1) -> InitReport:
+    async def init(self, *, replicas: int = 1, events_age_s: float | None = None) -> InitReport:
         """
         Create, verify or upgrade streams and bucket; doing it twice is the same as once.
+
+        Args:
+            replicas: Copies in a cluster.
+            events_age_s: How long events are kept; as it is, or thirty days, where not given.
 
         Raises:
             NoJetStreamError: The broker has none.
             StreamSettingsError: A stream has settings that cannot be changed in place.
         """
-        return await ensure(self._link, replicas=replicas)
+        return await ensure(self._link, replicas=replicas, events_age_s=events_age_s)
 
     # --- shares ---------------------------------------------------------------------------------------------------
 
@@ -298,6 +303,30 @@ class ControlPlane(Refreshing):
             if vm not in known:
                 raise unknown("VM", vm, known)
         return build_views(asked if asked is not None else sorted(known), heard, revisions, classes, now_s=now_s)
+
+    def events(
+        self, *, vm: str | None = None, share_id: str | None = None, since_s: float = 3600.0, follow: bool = False
+    ) -> AsyncIterator[TrailEntry]:
+        """
+        Iterate over what operators did and what changed in guests, in the order it was stored.
+
+        Args:
+            vm: Only events of this guest.
+            share_id: Only events about this share.
+            since_s: How many seconds back to begin.
+            follow: Whether to go on with what happens from now on; a lost broker is waited for then.
+
+        Raises:
+            SubjectError: A name is no subject token.
+            BrokerError: The events could not be read.
+        """
+        return read_trail(
+            self._link,
+            vm=None if vm is None else parse_vm_id(vm),
+            share_id=None if share_id is None else parse_share_id(share_id),
+            since_s=since_s,
+            is_endless=follow,
+        )
 
     async def route(self, vm: str, path: str) -> VmRoute:
         """

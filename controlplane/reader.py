@@ -10,6 +10,7 @@ from typing import Any
 
 from nats.aio.msg import Msg
 
+from controlplane.delivery import Delivery
 from controlplane.inbox import Inbox
 from controlplane.jetstream import ApiError, StreamFacts, ask, first_message_after, last_message
 from controlplane.jetstream import stream_facts as ask_facts
@@ -142,7 +143,7 @@ async def read_messages(
         created = await ask(link, f"CONSUMER.CREATE.{stream}.{name}.{subjects}", body, stream=stream)
         if created["num_pending"] > 0 or received.messages:
             await _receive_all(inbox, received, stream)
-        await _forget(link, stream, name)
+        await forget_consumer(link, stream, name)
     return received.messages
 
 
@@ -159,11 +160,12 @@ async def _receive_all(inbox: Inbox, received: _Received, stream: str) -> None:
             await inbox.nc.publish(reply)
 
 
-async def _forget(link: Link, stream: str, name: str) -> None:
+async def forget_consumer(link: Link, stream: str, name: str) -> None:
+    """Delete a consumer that has served; one that cannot be asked ends by itself."""
     try:
         await ask(link, f"CONSUMER.DELETE.{stream}.{name}", stream=stream)
     except (ApiError, StreamMissingError, BrokerUnreachableError):
-        return  # an idle consumer ends by itself
+        return
 
 
 @dataclass(slots=True)
@@ -176,18 +178,13 @@ class _Received:
     flow_reply: str = ""
 
     def take(self, msg: Msg) -> None:
-        if not msg.reply.startswith("$JS.ACK."):
+        delivery = Delivery.parse(msg)
+        if delivery is None:
             self._take_control(msg)
-            return
-        tokens = msg.reply.split(".")
-        # Nine tokens from older servers and single accounts, else two more in front and one behind.
-        first = 5 if len(tokens) == 9 else 7
-        stream_seq, consumer_seq, stored_ns, pending = (int(token) for token in tokens[first : first + 4])
-        if self.is_complete:
-            return
-        self.messages.append(StoredMessage(msg.subject, stream_seq, msg.data, stored_ns / 1e9))
-        self.has_gap = self.has_gap or consumer_seq != len(self.messages)
-        self.is_complete = pending == 0
+        elif not self.is_complete:
+            self.messages.append(delivery.message)
+            self.has_gap = self.has_gap or delivery.consumer_seq != len(self.messages)
+            self.is_complete = delivery.pending == 0
 
     def _take_control(self, msg: Msg) -> None:
         headers = msg.headers or {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import secrets
@@ -52,11 +53,13 @@ class StreamSpec:
         name: What operators call it.
         stream: The stream's own name.
         wanted: Settings by the API's names; what is not listed is left as it is.
+        is_age_chosen: Whether an operator says now how long messages are kept.
     """
 
     name: str
     stream: str
     wanted: Mapping[str, Any]
+    is_age_chosen: bool = False
 
 
 _COMMON: Mapping[str, Any] = {
@@ -133,13 +136,25 @@ def has_fast_ingest(server_version: str) -> bool:
     return found is not None and (int(found[1]), int(found[2])) >= FAST_INGEST_SINCE
 
 
-def differing_settings(have: Mapping[str, Any], wanted: Mapping[str, Any], *, replicas: int) -> dict[str, Any]:
+def with_events_age(spec: StreamSpec, events_age_s: float | None) -> StreamSpec:
+    """Return *spec* with the age that an operator chose for events; only their stream has one."""
+    if events_age_s is None or spec.stream != EVENTS_STREAM:
+        return spec
+    return dataclasses.replace(spec, wanted={**spec.wanted, "max_age": round(events_age_s * 1e9)}, is_age_chosen=True)
+
+
+def differing_settings(
+    have: Mapping[str, Any], wanted: Mapping[str, Any], *, replicas: int, is_age_chosen: bool = False
+) -> dict[str, Any]:
     """
     Find what to change in a stream's settings *have*; an empty answer means that nothing is.
 
-    More replicas than asked for are left alone: an operator chose them.
+    More replicas than asked for are left alone: an operator chose them. So is how long events are kept, as long as it
+    ends, unless *is_age_chosen* now.
     """
     changes = {field: value for field, value in wanted.items() if not _is_same(field, have.get(field), value)}
+    if have.get("max_age") and not is_age_chosen:
+        changes.pop("max_age", None)
     if have.get("num_replicas", 1) < replicas:
         changes["num_replicas"] = replicas
     return changes
@@ -150,8 +165,6 @@ def _is_same(field: str, have: Any, want: Any) -> bool:
         return sorted(have or []) == sorted(want)
     if field == "republish":
         return bool(have) and all(have.get(key) == value for key, value in want.items())
-    if field == "max_age" and have:
-        return True  # how long events are kept is the operator's choice, as long as it ends
     return (have or False) == want if isinstance(want, bool) else have == want
 
 
@@ -167,9 +180,14 @@ def refuse_fixed(stream: str, have: Mapping[str, Any], changes: Mapping[str, Any
             raise StreamSettingsError(stream, field, have=have.get(field), want=changes[field])
 
 
-async def ensure(link: Link, *, replicas: int = 1) -> InitReport:
+async def ensure(link: Link, *, replicas: int = 1, events_age_s: float | None = None) -> InitReport:
     """
     Create, verify or upgrade every stream; doing it twice is the same as once.
+
+    Args:
+        link: Connected.
+        replicas: Copies in a cluster.
+        events_age_s: How long events are kept; as it is, or thirty days, where not given.
 
     Raises:
         NoJetStreamError: Server or account have none.
@@ -180,7 +198,7 @@ async def ensure(link: Link, *, replicas: int = 1) -> InitReport:
         raise no_jetstream()
     outcomes: dict[str, list[str]] = {"created": [], "upgraded": [], "verified": []}
     for spec in STREAMS:
-        outcomes[await _ensure_one(link, spec, replicas)].append(spec.name)
+        outcomes[await _ensure_one(link, with_events_age(spec, events_age_s), replicas)].append(spec.name)
     await _ensure_identity(link)
     return InitReport(**{outcome: tuple(names) for outcome, names in outcomes.items()})
 
@@ -191,7 +209,7 @@ async def _ensure_one(link: Link, spec: StreamSpec, replicas: int) -> str:
         have = (await ask(link, f"STREAM.INFO.{spec.stream}", stream=spec.stream))["config"]
     except StreamMissingError:
         return await _create(link, spec, wanted, replicas)
-    changes = differing_settings(have, wanted, replicas=replicas)
+    changes = differing_settings(have, wanted, replicas=replicas, is_age_chosen=spec.is_age_chosen)
     if not changes:
         return "verified"
     refuse_fixed(spec.stream, have, changes)

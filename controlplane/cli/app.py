@@ -29,6 +29,7 @@ COMMANDS = {
     "list": "list",
     "info": "info",
     "status": "status",
+    "events": "events",
     "sync": "sync",
     "route": "route",
     "class": "class_",

@@ -16,8 +16,11 @@ STATUS_PREFIX = "weft.status."
 INBOX_PREFIX = "_INBOX_"
 MOUNTS_ALL = MOUNTS_PREFIX + "*"
 STATUS_ALL = STATUS_PREFIX + "*"
-EVENTS_VM_ALL = "weft.events.vm.*.>"
-EVENTS_OPERATOR_ALL = "weft.events.op.>"
+EVENTS_ALL = "weft.events.>"
+EVENTS_VM_PREFIX = "weft.events.vm."
+EVENTS_VM_ALL = EVENTS_VM_PREFIX + "*.>"
+EVENTS_OPERATOR_PREFIX = "weft.events.op."
+EVENTS_OPERATOR_ALL = EVENTS_OPERATOR_PREFIX + ">"
 LIVE_TEMPLATE = LIVE_PREFIX + "{{wildcard(1)}}"
 """Republish destination: the server fills in the VM id."""
 
@@ -49,12 +52,33 @@ def inbox_prefix(vm: VmId) -> str:
 
 def event_subject(vm: VmId, family: str) -> str:
     """Name the audit subject for one state change in *vm*; *family* is ``noun.past_participle``."""
-    return f"weft.events.vm.{vm}.{family}"
+    return f"{EVENTS_VM_PREFIX}{vm}.{family}"
+
+
+def vm_events(vm: VmId) -> str:
+    """Name every audit subject of *vm*."""
+    return f"{EVENTS_VM_PREFIX}{vm}.>"
 
 
 def operator_event_subject(action: str) -> str:
     """Name the audit subject for an operator's *action*."""
-    return f"weft.events.op.{action}"
+    return EVENTS_OPERATOR_PREFIX + action
+
+
+def event_vm(text: str) -> tuple[VmId | None, str]:
+    """
+    Take an audit subject apart.
+
+    Returns:
+        The VM, None for an operator's act, and what happened.
+
+    Raises:
+        SubjectError: it is no audit subject of a VM id.
+    """
+    if text.startswith(EVENTS_OPERATOR_PREFIX):
+        return None, text.removeprefix(EVENTS_OPERATOR_PREFIX)
+    vm, _, family = text.removeprefix(EVENTS_VM_PREFIX).partition(".")
+    return parse_vm_id(vm), family
 
 
 def vm_of_subject(text: str) -> VmId:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import click
 
 from controlplane.cli.command import command as weft_command
+from controlplane.cli.options import Duration
 from controlplane.cli.session import say, with_plane
 
 
 @weft_command("init")
 @click.option("--replicas", type=click.IntRange(1, 5), default=1, help="Copies in a cluster [1].")
-def command(replicas: int) -> None:
+@click.option(
+    "--events-age", "events_age_s", type=Duration(), metavar="TIME", help="How long events are kept, as 90d [30d]."
+)
+def command(replicas: int, events_age_s: float | None) -> None:
     """
     Create, verify or upgrade streams and catalog.
 
@@ -19,9 +23,10 @@ def command(replicas: int) -> None:
     \b
     Examples:
       weft init
+      weft init --events-age 90d
       weft init --replicas 3 --server nats://n1:4222,nats://n2:4222
     """
-    report = with_plane(lambda plane: plane.init(replicas=replicas))
+    report = with_plane(lambda plane: plane.init(replicas=replicas, events_age_s=events_age_s))
     for word, names in (("created", report.created), ("upgraded", report.upgraded), ("verified", report.verified)):
         if names:
             say(f"{word}: {', '.join(names)}")

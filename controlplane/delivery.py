@@ -1,0 +1,39 @@
+"""How a consumer's message says where it comes from: the reply subject of JetStream's deliveries (pure)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from nats.aio.msg import Msg
+
+from controlplane.stored import StoredMessage
+
+_PREFIX = "$JS.ACK."
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """
+    One message that a consumer delivered.
+
+    Attributes:
+        message: As the stream holds it.
+        consumer_seq: Its place among the consumer's deliveries, from 1; a missing one was lost on the way.
+        pending: How many more the consumer has for now.
+    """
+
+    message: StoredMessage
+    consumer_seq: int
+    pending: int
+
+    @classmethod
+    def parse(cls, msg: Msg) -> Self | None:
+        """Read a delivery; None for the server's own messages, such as heartbeats."""
+        if not msg.reply.startswith(_PREFIX):
+            return None
+        tokens = msg.reply.split(".")
+        # Nine tokens from older servers and single accounts, else two more in front and one behind.
+        first = 5 if len(tokens) == 9 else 7
+        stream_seq, consumer_seq, stored_ns, pending = (int(token) for token in tokens[first : first + 4])
+        return cls(StoredMessage(msg.subject, stream_seq, msg.data, stored_ns / 1e9), consumer_seq, pending)
