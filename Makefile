@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv system demo test unit test-guest lint bench clean
+.PHONY: help venv system demo test unit test-guest lint bench docs clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ lint: venv ## Formatting, lint and types
 
 bench: venv ## Measure, as ratios in one run; table on the terminal, JSON in bench/results
 	$(BIN)/python -m bench
+
+docs: venv ## Write docs/reference from the code
+	$(BIN)/python -m docs.generate
 
 clean: ## Remove what the build made
 	rm -rf $(VENV) .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

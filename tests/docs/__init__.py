@@ -1,0 +1,1 @@
+"""The documentation, tried: commands, examples, lists and links."""
