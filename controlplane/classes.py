@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from functools import partial
 
-from controlplane.catalog import Catalog
 from controlplane.class_edits import (
     build_add_members,
     build_create_class,
@@ -14,31 +12,18 @@ from controlplane.class_edits import (
     build_remove_members,
     build_set_members,
 )
-from controlplane.commands import Commands, Manner
+from controlplane.commands import Manner
 from controlplane.edits import Author, Change
+from controlplane.part import Part
 from controlplane.records import CatalogSnapshot
 from controlplane.results import FanOut, OnProgress
-from controlplane.roster import CatalogRoster, Roster, ask_roster
+from controlplane.roster import CatalogRoster, ask_roster
 from weft.errors import RosterError
 from weft.wire.ids import ClassName, VmId, parse_class_name
 
 
-class Classes:
-    """
-    Asking and changing who is in a class.
-
-    Args:
-        catalog: The catalog.
-        commands: What performs changes.
-        roster: Where classes come from, None for the catalog.
-        operator: Who is noted as the author of changes.
-    """
-
-    def __init__(self, catalog: Catalog, commands: Commands, roster: Roster | None, operator: str) -> None:
-        self._catalog = catalog
-        self._commands = commands
-        self._roster = roster
-        self._operator = operator
+class Classes(Part):
+    """Asking and changing who is in a class."""
 
     async def classes(self) -> dict[ClassName, tuple[VmId, ...]]:
         """List every class with its VMs."""
@@ -104,6 +89,3 @@ class Classes:
             raise RosterError(f"cannot change class {name!r}: classes come from a roster elsewhere")
         author = self._author()
         return await self._commands.perform(lambda snapshot, _: build(snapshot, author), author, manner, name=name)
-
-    def _author(self) -> Author:
-        return Author(self._operator, datetime.now(UTC))

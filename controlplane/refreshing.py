@@ -5,47 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterable
 
-from controlplane.catalog import Catalog
 from controlplane.classes import Classes
-from controlplane.commands import Commands, Manner
+from controlplane.commands import Manner
 from controlplane.convergence import Goal, judge
 from controlplane.edits import Change, parse_audience
 from controlplane.projection import Members, project, receivers
-from controlplane.publisher import Publisher
 from controlplane.records import CatalogSnapshot, ShareRecord
 from controlplane.refresh import build_refresh, find_record
 from controlplane.results import FanOut, OnProgress
-from controlplane.roster import Roster
 from controlplane.status import read_heard
-from weft.link import Link
 from weft.wire.ids import VmId
 
 
 class Refreshing(Classes):
-    """
-    Refreshing and retrying shares.
-
-    Args:
-        link: Connected on use.
-        catalog: The catalog.
-        publisher: Knows who is in which class.
-        commands: What performs changes.
-        roster: Where classes come from, None for the catalog.
-        operator: Who is noted as the author of changes.
-    """
-
-    def __init__(
-        self,
-        link: Link,
-        catalog: Catalog,
-        publisher: Publisher,
-        commands: Commands,
-        roster: Roster | None,
-        operator: str,
-    ) -> None:
-        super().__init__(catalog, commands, roster, operator)
-        self._link = link
-        self._publisher = publisher
+    """Refreshing and retrying shares."""
 
     async def refresh(
         self,
