@@ -18,6 +18,7 @@ from controlplane.cli import exits
 from controlplane.cli.app import cli as weft_cli
 from controlplane.cli.command import WeftCommand
 from weft.wire.blocks import BUILTIN_BLOCKS
+from weft.wire.events import Event, OperatorEvent
 from weft.wire.fields import Change, Secrecy, field_infos
 from weft.wire.share import Cache, ShareMount
 from weft.wire.status import AgentInfo, ShareError, ShareStatus, VmStatus
@@ -80,6 +81,10 @@ def _fields() -> Iterator[str]:
         ("`agent`", AgentInfo),
     ):
         yield from _struct(name, struct, is_wish=False)
+    yield "## The audit trail"
+    yield ""
+    yield from _struct("In a guest: `weft.events.vm.<vm>.>`", Event, is_wish=False)
+    yield from _struct("By an operator: `weft.events.op.>`", OperatorEvent, is_wish=False)
 
 
 def _struct(title: str, struct: type[msgspec.Struct], *, is_wish: bool = True) -> Iterator[str]:
@@ -214,7 +219,7 @@ def _settings() -> Iterator[str]:
     rows = []
     for field in dataclasses.fields(AgentConfig):
         default = field.default if not isinstance(field.default, tuple) else ", ".join(field.default)
-        shown = "" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+        shown = "" if default in (None, "") else f"`{str(default).lower() if isinstance(default, bool) else default}`"
         rows.append((f"`{field.name}`", f"`{ENVIRONMENT_PREFIX}{field.name.upper()}`", meanings[field.name], shown))
     yield from _table(("setting", "variable", "meaning", "default"), rows)
 
