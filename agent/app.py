@@ -87,6 +87,7 @@ class Agent:
             boot_id=identity.boot_id,
             on_change=self._note_loss,
             on_remark=self._note_remark,
+            is_shielding=config.shield,
             rhythm=Rhythm(
                 interval_s=config.probe_interval_s,
                 deadline_s=config.probe_deadline_s,

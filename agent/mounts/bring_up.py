@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +14,20 @@ from agent.actual import LiveMount, Stage
 from agent.drivers.base import Failure
 from agent.mounts import places
 from agent.mounts.liveness import Liveness, liveness_of
+from agent.mounts.ownership import belongs_to
 from agent.mounts.parts import Parts
 from agent.mounts.prepare import Prepared, refuse_stacking
 from agent.mounts.start import StartFailed, wait_until_up
 from agent.mounts.take_down import take_down
+from agent.mounts.uploads import mend_cache
 from agent.supervise.process import ClientProcess, start_client
-from weft.errors import HungError, MountError, PathError
+from weft.errors import HungError, MountError, OccupiedError, PathError
 from weft.wire.digest import share_digest
 
 _log = structlog.get_logger(__name__)
 
 _NAMED_AT_MOST = 20
-"""Files named in one log line."""
+"""Covered entries named in a status."""
 
 _EXIT_SEEN_S = 0.5
 """From a dead mount to the exit of its client, whose exit code belongs to the story."""
@@ -60,7 +60,7 @@ async def bring_up(prepared: Prepared, *, parts: Parts) -> tuple[LiveMount, Clie
         attempt = _Attempt(_record_start(prepared, was_down, parts))
         undo.push_async_callback(_undo, attempt, prepared, parts)
         attempt.live = await _make_directories(attempt.live, parts)
-        await _mend_cache(prepared)
+        await mend_cache(prepared)
         process = attempt.process = _start(prepared, parts)
         if prepared.command.is_client:
             attempt.live = _change(attempt.live, parts, process=process.identity)
@@ -82,11 +82,24 @@ async def bring_up(prepared: Prepared, *, parts: Parts) -> tuple[LiveMount, Clie
             fs_type=entry.fs_type,
         )
         undo.pop_all()
+    _tell_covered(prepared, parts)
     if prepared.command.is_client:
         return live, process
     process.close()
     places.remove_private(Path(live.private_dir))
     return live, None
+
+
+def _tell_covered(prepared: Prepared, parts: Parts) -> None:
+    """Having the share back matters more than what was written in its place meanwhile, but nobody may look in vain."""
+    share, names = prepared.share, prepared.covered
+    if not names:
+        return
+    _log.warning("mount.covering", share=share.id, mount_point=share.mount_point, entries=len(names))
+    shown = ", ".join(map(repr, names[:3])) + (" and more" if len(names) > 3 else "")
+    message = f"share {share.id!r} hides what was written to its directory while it was away ({shown})"
+    detail = "\n".join(names[:_NAMED_AT_MOST])
+    parts.remark(share.share_id, OccupiedError(f"{message}; it shows while the share is unmounted", detail=detail))
 
 
 def _record_start(prepared: Prepared, was_down: LiveMount | None, parts: Parts) -> LiveMount:
@@ -111,12 +124,30 @@ def _record_start(prepared: Prepared, was_down: LiveMount | None, parts: Parts) 
 
 
 async def _make_directories(live: LiveMount, parts: Parts) -> LiveMount:
-    """Make the mount point, unless it is there, and record what was made."""
-    made = await parts.walker.make_directories(live.real_path)
-    if _lies_in_a_share(live.real_path, parts):
+    """
+    Make the mount point, unless it is there, and record what was made.
+
+    Raises:
+        PathError: it cannot be made; inside another share, that share is named.
+    """
+    entry = parts.table.refresh().holding(live.real_path)
+    parent = next(
+        (other.share_id for other in parts.live.live() if belongs_to(entry, other, boot_id=parts.boot_id)), None
+    )
+    try:
+        made = await parts.walker.make_directories(live.real_path)
+    except PathError as exc:
+        if parent is None:
+            raise
+        why = f"cannot mount share {live.share_id!r} inside share {parent!r}, which has no such directory"
+        raise PathError(f"{why}: {exc.message}", errno=exc.errno, code=exc.code) from exc
+    if parent is not None:
         made = ()  # they are the other share's content now, and may be wanted by its other users
-    known = _current(live, parts).made_directories
-    return _change(live, parts, made_directories=tuple(sorted({*known, *made}, key=len)))
+    ours = {*_current(live, parts).made_directories, *made}
+    live = _change(live, parts, made_directories=tuple(sorted(ours, key=len)))
+    if parts.is_shielding and live.real_path in ours:
+        await parts.walker.set_mode(live.real_path, 0)
+    return live
 
 
 def _change(live: LiveMount, parts: Parts, **changes: Any) -> LiveMount:
@@ -126,22 +157,6 @@ def _change(live: LiveMount, parts: Parts, **changes: Any) -> LiveMount:
 
 def _current(live: LiveMount, parts: Parts) -> LiveMount:
     return parts.live.find_live(live.share_id) or live
-
-
-def _lies_in_a_share(path: str, parts: Parts) -> bool:
-    return parts.is_ours(parts.table.refresh().holding(path))
-
-
-async def _mend_cache(prepared: Prepared) -> None:
-    """Have the driver save what a killed client left half described."""
-    share, cache_dir = prepared.share, prepared.context.cache_dir
-    try:
-        mended = await asyncio.to_thread(prepared.driver.mend_cache, cache_dir)
-    except OSError as exc:
-        why = os.strerror(exc.errno or 0).lower()
-        raise MountError(f"cannot read the cache of share {share.id!r} in {str(cache_dir)!r}: {why}") from exc
-    if mended:
-        _log.warning("uploads.rescued", share=share.id, files=len(mended), detail="\n".join(mended[:_NAMED_AT_MOST]))
 
 
 def _start(prepared: Prepared, parts: Parts) -> ClientProcess:

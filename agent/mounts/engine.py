@@ -53,6 +53,7 @@ class MountEngine:
         boot_id: Of this boot.
         on_change: Told, on the loop, of a mount that was lost or hangs (with the reason) or is well again (with None).
         on_remark: Told, during an apply, what is worth knowing of it though it is no failure.
+        is_shielding: Whether directories that are made here are closed to users while nothing is mounted on them.
         limits: Longest waits.
         rhythm: How often mounts are asked whether they answer.
     """
@@ -72,6 +73,7 @@ class MountEngine:
         boot_id: str,
         on_change: Callable[[ShareId, MountError | None], None],
         on_remark: Callable[[ShareId, MountError | None], None] = lambda share_id, remark: None,
+        is_shielding: bool = False,
         limits: Limits | None = None,
         rhythm: Rhythm | None = None,
     ) -> None:
@@ -87,6 +89,7 @@ class MountEngine:
             state_dir=state_dir,
             boot_id=boot_id,
             limits=limits or Limits(),
+            is_shielding=is_shielding,
             remark=on_remark,
         )
         self._losses = Losses(parts=self._parts, on_change=on_change)

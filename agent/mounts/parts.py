@@ -65,6 +65,7 @@ class Parts:
     state_dir: Path
     boot_id: str
     limits: Limits = field(default_factory=Limits)
+    is_shielding: bool = False
     remark: Callable[[ShareId, MountError | None], None] = lambda share_id, remark: None
 
     def find_driver(self, share: ShareMount) -> Driver:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -108,13 +108,33 @@ def decide_mount_point(
             pass
         case _:
             assert_never(facts.kind)
-    if not is_first or made_by_us or top is not None or is_ours(table.holding(facts.resolved_path)):
+    if not is_first or made_by_us:
         return
-    foreign = [
-        name for name in facts.entries if not _is_ours_in(name, facts.resolved_path, table, is_ours, our_directories)
-    ]
+    foreign = find_covered(facts, table, is_ours=is_ours, our_directories=our_directories)
     if foreign:
         raise OccupiedError(f"{refuse}: the directory is not empty ({_name_some(foreign)})", detail="\n".join(foreign))
+
+
+def find_covered(
+    facts: PathFacts,
+    table: MountTable,
+    *,
+    is_ours: Callable[[MountEntry], bool] = carries_our_source,
+    our_directories: Collection[str] = (),
+) -> tuple[str, ...]:
+    """
+    Name the guest's own entries that a mount would hide from its users; none where it lies in or on a mount of ours.
+
+    Args:
+        facts: What ``Walker.inspect`` found at the mount point.
+        table: The mount table.
+        is_ours: Tells our mounts from foreign ones.
+        our_directories: Every directory that we made, resolved; none of them counts.
+    """
+    path = facts.resolved_path
+    if facts.kind is not PathKind.DIRECTORY or table.top_at(path) is not None or is_ours(table.holding(path)):
+        return ()
+    return tuple(name for name in facts.entries if not _is_ours_in(name, path, table, is_ours, our_directories))
 
 
 def decide_source(source: str, facts: PathFacts, *, policy: Policy) -> None:
@@ -166,6 +186,6 @@ def _is_ours_in(
     )
 
 
-def _name_some(names: list[str]) -> str:
+def _name_some(names: Sequence[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:_ENTRIES_NAMED])
     return shown if len(names) <= _ENTRIES_NAMED else f"{shown} and more"

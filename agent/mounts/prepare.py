@@ -8,10 +8,18 @@ from dataclasses import dataclass
 from agent.drivers.base import Driver, MountCommand, MountContext
 from agent.mounts.ownership import source_of
 from agent.mounts.parts import Parts
-from agent.mounts.policy import decide_mount_point, decide_place, decide_source
+from agent.mounts.policy import decide_mount_point, decide_place, decide_source, find_covered
 from weft.errors import MountTimeoutError, OccupiedError
 from weft.wire.redact import redact_text
 from weft.wire.share import ShareMount, share_secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a mount will show in mountinfo, and which of the guest's own entries it will hide."""
+
+    path: str
+    covered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +33,7 @@ class Prepared:
         context: What the driver was shown, credential references resolved.
         command: How it is started.
         is_first: Whether the share was never mounted at this place.
+        covered: What was written into its directory while it was away, and will be hidden by it.
     """
 
     share: ShareMount
@@ -32,6 +41,7 @@ class Prepared:
     context: MountContext
     command: MountCommand
     is_first: bool
+    covered: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
@@ -62,18 +72,20 @@ async def prepare(share: ShareMount, *, standing_at: str | None, is_first: bool,
     decide_place(share.mount_point, policy=parts.policy)
     resolved = parts.resolve(share)
     await _check_sources(driver, resolved, parts)
-    path = await find_path(share, standing_at=standing_at, is_first=is_first, parts=parts)
-    context = parts.context(resolved, path=path, source=source_of(share))
+    place = await find_place(share, standing_at=standing_at, is_first=is_first, parts=parts)
+    context = parts.context(resolved, path=place.path, source=source_of(share))
     command = driver.build(context)
     try:
         async with asyncio.timeout(parts.limits.check_s + 1):  # the driver keeps its own deadline; this one is for bugs
             await driver.check(context, deadline_s=parts.limits.check_s)
     except TimeoutError as exc:
         raise MountTimeoutError(f"cannot check share {share.id!r} in {parts.limits.check_s:g} s") from exc
-    return Prepared(share=share, driver=driver, context=context, command=command, is_first=is_first)
+    return Prepared(
+        share=share, driver=driver, context=context, command=command, is_first=is_first, covered=place.covered
+    )
 
 
-async def find_path(share: ShareMount, *, standing_at: str | None, is_first: bool, parts: Parts) -> str:
+async def find_place(share: ShareMount, *, standing_at: str | None, is_first: bool, parts: Parts) -> Place:
     """
     Judge the mount point and say where it is once links in its allowed root are resolved.
 
@@ -81,20 +93,22 @@ async def find_path(share: ShareMount, *, standing_at: str | None, is_first: boo
         MountError: the policy refuses it, or something is mounted there.
     """
     if standing_at is not None:
-        return standing_at
+        return Place(standing_at)
     facts = await parts.walker.inspect(share.mount_point, parts.policy.roots)
+    table = parts.table.refresh()
     made = parts.made_directories()
     decide_mount_point(
         share.mount_point,
         facts,
-        parts.table.refresh(),
+        table,
         is_first=is_first,
         made_by_us=facts.resolved_path in made,
         policy=parts.policy,
         is_ours=parts.is_ours,
         our_directories=made,
     )
-    return facts.resolved_path
+    covered = find_covered(facts, table, is_ours=parts.is_ours, our_directories=made)
+    return Place(facts.resolved_path, covered)
 
 
 def refuse_stacking(prepared: Prepared, *, parts: Parts) -> None:

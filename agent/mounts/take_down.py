@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,23 +13,20 @@ import structlog
 from agent.actual import LiveMount, Stage
 from agent.drivers.base import PendingUploads
 from agent.mounts import places
-from agent.mounts.facts import PathKind, describe_holders
+from agent.mounts.end_client import end_client, end_stragglers, free_waiters
+from agent.mounts.facts import Holder, PathKind, describe_holders
 from agent.mounts.liveness import Liveness
 from agent.mounts.mountinfo import MountEntry
 from agent.mounts.ownership import belongs_to, find_entry
 from agent.mounts.parts import Parts
-from agent.mounts.unmount import Rung, UnmountResult, abort_connection, detach_subtree, unmount
-from agent.supervise.identity import find_by_output, identify_process
-from agent.supervise.process import ClientProcess, attach_client
-from weft.errors import BusyError, ErrorCode, MountError, PathError, ProcessError
+from agent.mounts.unmount import Rung, UnmountResult, detach_subtree, unmount
+from agent.supervise.process import ClientProcess
+from weft.errors import BusyError, MountError
 
 _log = structlog.get_logger(__name__)
 
 _FIRST_ASK_AGAIN_S = 0.05
 _LONGEST_ASK_AGAIN_S = 1.0
-_ABORTED_S = 0.5
-"""From the abort of a connection to the end of its client, which takes milliseconds where it ends by itself at all."""
-
 _ASK_DEADLINE_S = 5.0
 """For one question about uploads; a client that answers later than this is not going to say."""
 
@@ -87,11 +82,12 @@ async def take_down(
         pending = await _drain(live, process, parts, drain_s=limits.sick_drain_s if is_hung else limits.drain_s)
     entry = find_entry(live, parts.table.refresh(), boot_id=parts.boot_id)
     unmounted = await _unmount(live, process, parts, is_patient=not is_drained, is_hung=is_hung or is_stopped)
+    _remark_end(live, unmounted, parts)
     if unmounted.rung is Rung.DETACHED_HUNG:
-        await _free(entry, parts)
+        await free_waiters(entry, parts)
     if process is not None:
-        await _end_client(live, process, unmounted.rung, entry, parts)
-    await _end_stragglers(live, parts)
+        await end_client(live, process, unmounted.rung, entry, parts)
+    await end_stragglers(live, parts)
     await _unmount(live, process, parts, is_patient=False)  # a client or helper stopped halfway may have mounted since
     places.remove_private(Path(live.private_dir))
     left = await _remove_directories(live, parts)
@@ -154,7 +150,23 @@ async def _unmount(
         table=parts.table,
         is_ours=_is_of(live, parts),
         busy_wait_s=parts.limits.busy_s if is_patient else 0.0,
+        on_busy=lambda holders: _remark_busy(live, holders, parts),
     )
+
+
+def _remark_busy(live: LiveMount, holders: Sequence[Holder], parts: Parts) -> None:
+    names = ", ".join(sorted({f"{holder.command} (pid {holder.pid})" for holder in holders})[:3]) or "nobody we can see"
+    message = f"share {live.share_id!r} is in use by {names}; it goes when they let go, or in {parts.limits.busy_s:g} s"
+    parts.remark(live.share_id, BusyError(message, detail=describe_holders(holders)))
+
+
+def _remark_end(live: LiveMount, unmounted: UnmountResult, parts: Parts) -> None:
+    """Say of a mount that was busy how it went in the end."""
+    if unmounted.rung is Rung.WAITED:
+        parts.remark(live.share_id, None)
+    elif unmounted.rung is Rung.DETACHED_BUSY:
+        message = f"share {live.share_id!r} was detached while in use; who holds it keeps the old one until it lets go"
+        parts.remark(live.share_id, BusyError(message, detail=describe_holders(unmounted.holders)))
 
 
 async def _why_not_asked(entry: MountEntry, process: ClientProcess | None, parts: Parts) -> Rung | None:
@@ -179,83 +191,6 @@ async def _why_not_asked(entry: MountEntry, process: ClientProcess | None, parts
 
 def _is_of(live: LiveMount, parts: Parts) -> Callable[[MountEntry], bool]:
     return lambda entry: belongs_to(entry, live, boot_id=parts.boot_id)
-
-
-# --- the client ---------------------------------------------------------------------------------------------------
-
-
-async def _end_client(
-    live: LiveMount, process: ClientProcess, rung: Rung, entry: MountEntry | None, parts: Parts
-) -> None:
-    """
-    See the client end. Its mount is gone, so it mostly does by itself; only then may it be signalled.
-
-    Raises:
-        ProcessError: not even SIGKILL ended it (it sleeps in the kernel); its place must not be used again yet.
-    """
-    is_over = await process.wait(deadline_s=0.0 if process.is_stopped else _patience_s(live, rung, parts))
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if not is_over and (number is signal.SIGKILL or not process.is_stopped):
-            process.signal(number)
-            is_over = await process.wait(deadline_s=_grace_s(number, rung, parts))
-    if not is_over:
-        await _free(entry, parts)  # killed, and waiting for itself in the kernel
-        is_over = await process.wait(deadline_s=parts.limits.signal_s)
-    if not is_over:
-        raise ProcessError(
-            f"cannot end the client of share {live.share_id!r}: pid {process.identity.pid} sleeps in the kernel",
-            code=ErrorCode.HUNG,
-        )
-    _log.debug("process.exited", share=live.share_id, pid=process.identity.pid, exit_code=process.exit_code)
-    process.close()
-
-
-async def _free(entry: MountEntry | None, parts: Parts) -> None:
-    """Abort the FUSE connection of a mount that is detached: whoever waits for its client gets an error now."""
-    if entry is None or not entry.fs_type.startswith("fuse"):
-        return
-    try:
-        await abort_connection(entry, walker=parts.walker)
-    except PathError as exc:
-        if exc.errno != errno.ENOENT:  # ENOENT: nobody used it, so it ended with the mount
-            _log.warning("unmount.failed", mount_point=entry.mount_point, step="abort", error=str(exc))
-    except MountError as exc:
-        _log.warning("unmount.failed", mount_point=entry.mount_point, step="abort", error=str(exc))
-
-
-def _patience_s(live: LiveMount, rung: Rung, parts: Parts) -> float:
-    """Say how long a client may take to end by itself: none where it never mounted or does not answer."""
-    match rung:
-        case Rung.ABSENT:
-            return parts.limits.exit_s if live.mount_id else 0.0
-        case Rung.NORMAL | Rung.WAITED:
-            return parts.limits.exit_s
-        case Rung.DETACHED_BUSY:
-            return parts.limits.linger_s
-        case Rung.DETACHED_HUNG:
-            return _ABORTED_S
-        case Rung.DETACHED_DEAD:
-            return 0.0
-
-
-def _grace_s(number: signal.Signals, rung: Rung, parts: Parts) -> float:
-    """Say how long a signal may take; a client that hung, and was aborted, is not going to tidy up."""
-    if number is signal.SIGTERM and rung is Rung.DETACHED_HUNG:
-        return min(_ABORTED_S, parts.limits.signal_s)
-    return parts.limits.signal_s
-
-
-async def _end_stragglers(live: LiveMount, parts: Parts) -> None:
-    """Kill what still writes to the client's output: a client that was never recorded, a helper it had started."""
-    if live.boot_id != parts.boot_id or not live.private_dir:
-        return
-    for pid in find_by_output(Path(live.private_dir) / places.OUTPUT_NAME):
-        identity = identify_process(pid, boot_id=parts.boot_id)
-        straggler = None if identity is None else attach_client(identity, boot_id=parts.boot_id)
-        if straggler is not None:
-            straggler.signal(signal.SIGKILL)
-            await straggler.wait(deadline_s=parts.limits.signal_s)
-            straggler.close()
 
 
 # --- what is left -------------------------------------------------------------------------------------------------

@@ -109,6 +109,7 @@ async def unmount(
     is_ours: Callable[[MountEntry], bool],
     busy_wait_s: float = BUSY_WAIT_S,
     step_deadline_s: float = STEP_DEADLINE_S,
+    on_busy: Callable[[tuple[Holder, ...]], None] = lambda holders: None,
 ) -> UnmountResult:
     """
     Take every mount of ours away from *mount_point*, one umount for each layer.
@@ -123,6 +124,7 @@ async def unmount(
         is_ours: Tells our mounts from those that must not be touched.
         busy_wait_s: Seconds to wait for holders; 0 detaches a busy mount at once.
         step_deadline_s: Seconds for each single call.
+        on_busy: Told who is waited for.
 
     Returns:
         How it went, ``ABSENT`` if nothing of ours was there.
@@ -132,7 +134,7 @@ async def unmount(
         UnmountError: ours is covered by another mount, or would not go.
         MountError: the walker failed.
     """
-    ladder = _Ladder(walker, table, is_ours, busy_wait_s=busy_wait_s, step_deadline_s=step_deadline_s)
+    ladder = _Ladder(walker, table, is_ours, busy_wait_s=busy_wait_s, step_deadline_s=step_deadline_s, on_busy=on_busy)
     return await ladder.climb(mount_point, ladder.take)
 
 
@@ -181,12 +183,14 @@ class _Ladder:
         *,
         busy_wait_s: float,
         step_deadline_s: float,
+        on_busy: Callable[[tuple[Holder, ...]], None] = lambda holders: None,
     ) -> None:
         self._walker = walker
         self._table = table
         self._is_ours = is_ours
         self._busy_wait_s = busy_wait_s
         self._deadline_s = step_deadline_s
+        self._on_busy = on_busy
         self._holders: tuple[Holder, ...] = ()
 
     async def climb(self, mount_point: str, take: Callable[[MountEntry], Awaitable[Rung]]) -> UnmountResult:
@@ -244,6 +248,7 @@ class _Ladder:
                 return await self._detach(entry, Rung.DETACHED_HUNG)
             case Liveness.ALIVE:
                 self._holders = await self._find_holders(entry)
+                self._on_busy(self._holders)
                 if await self._is_let_go(entry):
                     return Rung.WAITED
                 self._holders = await self._find_holders(entry)

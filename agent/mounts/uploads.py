@@ -1,4 +1,4 @@
-"""What is not stored yet when a share goes: counted, kept on disk and told; only a cache without any is removed."""
+"""Files that only a share's cache has: saved before a start, counted, kept and told when a share goes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,31 @@ from agent.actual import LiveMount, Stage
 from agent.drivers.base import PendingUploads
 from agent.mounts import places
 from agent.mounts.parts import Parts
+from agent.mounts.prepare import Prepared
 from agent.mounts.take_down import TakenDown
 from weft.errors import ErrorCode, MountError
 
 _log = structlog.get_logger(__name__)
+
+_NAMED_AT_MOST = 20
+"""Files named in one log line."""
+
+
+async def mend_cache(prepared: Prepared) -> None:
+    """
+    Have the driver save, before a start, what a killed client left half described.
+
+    Raises:
+        MountError: the guest's own disk cannot be read.
+    """
+    share, cache_dir = prepared.share, prepared.context.cache_dir
+    try:
+        mended = await asyncio.to_thread(prepared.driver.mend_cache, cache_dir)
+    except OSError as exc:
+        why = os.strerror(exc.errno or 0).lower()
+        raise MountError(f"cannot read the cache of share {share.id!r} in {str(cache_dir)!r}: {why}") from exc
+    if mended:
+        _log.warning("uploads.rescued", share=share.id, files=len(mended), detail="\n".join(mended[:_NAMED_AT_MOST]))
 
 
 async def settle_cache(live: LiveMount, taken: TakenDown, *, parts: Parts) -> None:

@@ -175,6 +175,15 @@ class Walker:
             raise PathError(exc.message, errno=exc.errno, code=ErrorCode.NOT_FOUND) from exc
         return tuple(made)
 
+    async def set_mode(self, path: str, mode: int, *, deadline_s: float = CALL_DEADLINE_S) -> None:
+        """
+        Set the permissions of the directory *path*, following no symbolic link.
+
+        Raises:
+            PathError, HungError: it cannot be reached, or is no directory.
+        """
+        await self._ask("set the permissions of", path, "set_mode", deadline_s, mode=mode)
+
     async def remove_directory(self, path: str, *, deadline_s: float = CALL_DEADLINE_S) -> bool:
         """
         Remove the empty directory *path* with rmdir(2), unless something is mounted on or below it.

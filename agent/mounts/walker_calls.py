@@ -124,6 +124,14 @@ def _undo(made: list[tuple[int, str, str]]) -> None:
             return  # somebody put something in: it is in use, and so are those above
 
 
+def set_mode(path: str, mode: int) -> None:
+    """Set the permissions of the directory *path*, reached over no symbolic link."""
+    fd = os.open("/", _WALK)
+    for name in _names(path):
+        fd = os.open(name, _WALK | os.O_DIRECTORY, dir_fd=fd)
+    os.chmod(f"/proc/self/fd/{fd}", mode)
+
+
 def remove_directory(path: str) -> bool:
     """Remove the empty directory *path*, reached over no symbolic link; False where that cannot be, for any cause."""
     *above, name = _names(path)
@@ -180,6 +188,7 @@ CALLS: Final[dict[str, Callable[..., Any]]] = {
     "read_root": read_root,
     "inspect": inspect,
     "make_directories": make_directories,
+    "set_mode": set_mode,
     "remove_directory": remove_directory,
     "unmount": unmount,
     "abort": abort,

@@ -196,6 +196,7 @@ class EngineRig:
         more_drivers: Drivers beside the test's own and bind, for engines made from now on.
         more_programs: Programs beside what those need.
         rhythm: How often mounts are asked, for engines made from now on.
+        is_shielding: Whether engines made from now on close bare directories.
         changes: What ``on_change`` was told, in order.
         remarks: What ``on_remark`` was told, in order.
     """
@@ -207,11 +208,13 @@ class EngineRig:
     live: MemoryLive = field(default_factory=MemoryLive)
     limits: Limits = FAST
     rhythm: Rhythm | None = None
+    is_shielding: bool = False
     more_drivers: dict[str, Driver] = field(default_factory=dict)
     more_programs: dict[str, Path] = field(default_factory=dict)
     changes: list[tuple[ShareId, MountError | None]] = field(default_factory=list)
     remarks: list[tuple[ShareId, MountError | None]] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _remarked: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def root(self) -> Path:
@@ -255,7 +258,8 @@ class EngineRig:
             state_dir=self.directory / "state",
             boot_id=read_boot_id(),
             on_change=note,
-            on_remark=lambda share_id, remark: self.remarks.append((share_id, remark)),
+            on_remark=self._remark,
+            is_shielding=self.is_shielding,
             limits=self.limits,
             rhythm=self.rhythm,
         )
@@ -268,6 +272,15 @@ class EngineRig:
     def _note(self, share_id: ShareId, error: MountError | None) -> None:
         self.changes.append((share_id, error))
         self._changed.set()
+
+    def _remark(self, share_id: ShareId, remark: MountError | None) -> None:
+        self.remarks.append((share_id, remark))
+        self._remarked.set()
+
+    async def wait_for_remark(self) -> None:
+        """Wait until ``on_remark`` is called once more."""
+        self._remarked.clear()
+        await self._remarked.wait()
 
     async def wait_for_next_change(self) -> None:
         """Wait until ``on_change`` is called once more."""
