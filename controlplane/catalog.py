@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from controlplane.batch import Refused, Stored, Unknown, Unsent
+from controlplane.identity import IDENTITY_KEY, Identity, decode_identity
 from controlplane.ingest import Outgoing, max_data_bytes, store
-from controlplane.jetstream import WRONG_LAST_SEQUENCE
+from controlplane.jetstream import WRONG_LAST_SEQUENCE, last_message
 from controlplane.reader import Reading, read_complete
-from controlplane.records import CatalogSnapshot, Edit, ShareRecord, decode_record
+from controlplane.records import CatalogSnapshot, Edit, RemoteRecord, ShareRecord, decode_record, decode_remote
 from controlplane.stored import StoredMessage
-from controlplane.streams import CATALOG_PREFIX, IDENTITY_KEY
+from controlplane.streams import CATALOG_PREFIX
 from weft.errors import (
     BrokerError,
     BrokerUnreachableError,
@@ -104,17 +105,22 @@ class Catalog:
                         f"cannot know whether {edit.key} was stored: {verdict.reason} (doing the same again is safe)"
                     )
         if conflicts:
-            raise CatalogConflictError(
-                f"cannot change {', '.join(conflicts[:5])}: somebody else did meanwhile (look, and try again)"
-            )
+            raise await self._conflict(conflicts)
+
+    async def _conflict(self, keys: Sequence[str]) -> CatalogConflictError:
+        """Build the error for entries that somebody else changed, naming who and when as far as they say so."""
+        winner = await last_message(self._link, CATALOG_STREAM, CATALOG_PREFIX + keys[0])
+        who, at = signature(winner.data if winner is not None else b"")
+        shown = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
+        return CatalogConflictError(shown, keys=keys, who=who, at=at)
 
     def _build(self, reading: Reading) -> CatalogSnapshot:
         shares: dict[ShareId, ShareRecord] = {}
         members: dict[ClassName, set[VmId]] = {}
-        remotes: dict[RemoteName, Mapping[str, Any]] = {}
+        remotes: dict[RemoteName, RemoteRecord] = {}
         vms: dict[VmId, Mapping[str, Any]] = {}
         bad: dict[str, str] = {}
-        identity = ""
+        identity = Identity()
         for message in reading.last.values():
             key = message.subject[len(CATALOG_PREFIX) :]
             if not message.data:
@@ -130,17 +136,17 @@ class Catalog:
                         class_name, _, vm = name.partition(".")
                         members.setdefault(parse_class_name(class_name), set()).add(parse_vm_id(vm))
                     case "remote":
-                        remotes[parse_remote_name(name)] = decode_object(message.data, what=key)
+                        remotes[parse_remote_name(name)] = decode_remote(message.data)
                     case "vm":
                         vms[parse_vm_id(name)] = decode_object(message.data, what=key)
                     case _ if key == IDENTITY_KEY:
-                        identity = str(decode_object(message.data, what=key).get("id", ""))
+                        identity = decode_identity(message.data)
                     case _:
                         bad[key] = "a newer version wrote it"
             except (DecodeError, SubjectError) as exc:
                 bad[key] = str(exc)
         return CatalogSnapshot(
-            id=identity,
+            id=identity.id,
             seq=reading.facts.last_seq,
             shares={share_id: shares[share_id] for share_id in sorted(shares)},
             members={name: frozenset(members[name]) for name in sorted(members)},
@@ -148,6 +154,7 @@ class Catalog:
             vms=vms,
             editions={message.subject[len(CATALOG_PREFIX) :]: message.seq for message in reading.last.values()},
             bad=bad,
+            predecessors=identity.continues,
         )
 
     def _record(self, key: str, message: StoredMessage) -> ShareRecord:
@@ -168,6 +175,18 @@ def _decode(key: str, message: StoredMessage) -> _Decoded:
     if f"share.{record.share.id}" != key:
         return _Decoded(message.seq, None, f"cannot use the record of {key!r}: it is about {record.share.id!r}")
     return _Decoded(message.seq, record, "")
+
+
+def signature(data: bytes) -> tuple[str, str]:
+    """Read who wrote an entry last and when; empty texts where it does not say."""
+    try:
+        values = decode_object(data, what="entry")
+    except DecodeError:
+        return "", ""
+    return (
+        str(values.get("updated_by") or values.get("created_by") or ""),
+        str(values.get("updated_at") or values.get("created_at") or ""),
+    )
 
 
 def _outgoing(edit: Edit) -> Outgoing:

@@ -27,7 +27,9 @@ def build_create_class(snapshot: CatalogSnapshot, author: Author, *, name: str) 
     wanted = parse_class_name(name)
     if wanted in snapshot.members:
         raise CatalogError(f"cannot create class {name!r}: it exists")
-    return Change("class.create", edits=(_note(snapshot, class_key(wanted), author.who, author.at),))
+    return Change(
+        "class.create", edits=(_note(snapshot, class_key(wanted), author.who, author.at),), is_repeatable=True
+    )
 
 
 def build_add_members(snapshot: CatalogSnapshot, author: Author, *, name: str, vms: Sequence[str]) -> Change:
@@ -42,7 +44,13 @@ def build_add_members(snapshot: CatalogSnapshot, author: Author, *, name: str, v
     wanted = _parsed(vms)
     added = [vm for vm in wanted if vm not in present]
     edits = _additions(snapshot, class_name, added, author)
-    return Change("class.add", edits=edits, affected=frozenset(wanted), intent=Intent(named_vms=frozenset(wanted)))
+    return Change(
+        "class.add",
+        edits=edits,
+        affected=frozenset(wanted),
+        intent=Intent(named_vms=frozenset(wanted)),
+        is_repeatable=True,
+    )
 
 
 def build_remove_members(snapshot: CatalogSnapshot, author: Author, *, name: str, vms: Sequence[str]) -> Change:
@@ -52,7 +60,9 @@ def build_remove_members(snapshot: CatalogSnapshot, author: Author, *, name: str
     edits = _removals(snapshot, class_name, [vm for vm in wanted if vm in present])
     warnings = tuple(f"{vm} is not in class {name!r}" for vm in wanted if vm not in present)
     intent = Intent(named_vms=frozenset(wanted))
-    return Change("class.remove", edits=edits, affected=frozenset(wanted), intent=intent, warnings=warnings)
+    return Change(
+        "class.remove", edits=edits, affected=frozenset(wanted), intent=intent, warnings=warnings, is_repeatable=True
+    )
 
 
 def build_set_members(snapshot: CatalogSnapshot, author: Author, *, name: str, vms: Sequence[str]) -> Change:
@@ -63,7 +73,7 @@ def build_set_members(snapshot: CatalogSnapshot, author: Author, *, name: str, v
     added = [vm for vm in wanted if vm not in present]
     edits = _additions(snapshot, class_name, added, author) + _removals(snapshot, class_name, leaving)
     warnings = () if wanted else (f"class {name!r} has no VMs now",)
-    return Change("class.set", edits=edits, affected=present.union(wanted), warnings=warnings)
+    return Change("class.set", edits=edits, affected=present.union(wanted), warnings=warnings, is_repeatable=True)
 
 
 def build_delete_class(snapshot: CatalogSnapshot, author: Author, *, name: str, with_shares: bool) -> Change:
@@ -98,7 +108,7 @@ def build_delete_class(snapshot: CatalogSnapshot, author: Author, *, name: str, 
     if key in snapshot.editions:
         edits.append(Edit(key, None, snapshot.editions[key]))
     named: frozenset[ShareId] = frozenset(record.share_id for record in using)
-    return Change("class.delete", edits=tuple(edits), affected=present, intent=Intent(named=named))
+    return Change("class.delete", edits=tuple(edits), affected=present, intent=Intent(named=named), is_repeatable=True)
 
 
 def known_class(snapshot: CatalogSnapshot, name: str) -> tuple[ClassName, frozenset[VmId]]:

@@ -89,7 +89,7 @@ class Commands:
                 )
             except CatalogConflictError:
                 # Adding and removing members means the same whoever else does it; a share's content does not.
-                if (change.share_ids and not change.is_repeatable) or attempt == ATTEMPTS:
+                if not change.is_repeatable or attempt == ATTEMPTS:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
@@ -126,4 +126,4 @@ class Commands:
             if on_progress is not None:
                 on_progress(Progress("read", 0, len(change.affected)))
             survey, surveyed = await read_survey(self._link, change.affected), change.affected
-        raise CatalogConflictError("cannot read the catalog in peace: others keep changing it (try again)")
+        raise CatalogConflictError("a catalog that others keep changing")

@@ -82,7 +82,7 @@ Decision = Publish | Unchanged | Refuse
 
 
 def decide_all(
-    projection: Projection, survey: Survey, intent: Intent, *, mark: CatalogMark, now_ms: int, max_bytes: int
+    projection: Projection, survey: Survey, intent: Intent, *, catalog: CatalogSnapshot, now_ms: int, max_bytes: int
 ) -> list[Decision]:
     """
     Decide for every projected VM.
@@ -91,7 +91,7 @@ def decide_all(
         projection: What each VM should have.
         survey: Read before the catalog was, so that nobody's later list can be mistaken for an older one.
         intent: What the command is about.
-        mark: The catalog the projection comes from.
+        catalog: What the projection comes from.
         now_ms: Milliseconds since 1970.
         max_bytes: The largest message that the broker takes.
 
@@ -99,7 +99,8 @@ def decide_all(
         CatalogBehindError: Some message was computed from a newer or another catalog.
     """
     for vm, last in survey.last.items():
-        check_mark(vm, last, mark)
+        check_mark(vm, last, catalog)
+    mark = CatalogMark(id=catalog.id, seq=catalog.seq)
     decisions: list[Decision] = [
         Refuse(vm, f"its list cannot be computed: {problem}") for vm, problem in projection.problems.items()
     ]
@@ -112,7 +113,7 @@ def decide_all(
     return decisions
 
 
-def check_mark(vm: VmId, last: LastMessage, mark: CatalogMark) -> None:
+def check_mark(vm: VmId, last: LastMessage, catalog: CatalogSnapshot) -> None:
     """
     Refuse to continue from a catalog that knows less than the stream does.
 
@@ -120,11 +121,11 @@ def check_mark(vm: VmId, last: LastMessage, mark: CatalogMark) -> None:
         CatalogBehindError: Naming the VM and the way out.
     """
     theirs = last.mark
-    if theirs is None or (theirs.id == mark.id and theirs.seq <= mark.seq):
+    if theirs is None or catalog.knows(theirs):
         return
     why = (
-        f"ends at {mark.seq}, before the {theirs.seq} that the message of {vm} was computed from"
-        if theirs.id == mark.id
+        f"ends at {catalog.seq}, before the {theirs.seq} that the message of {vm} was computed from"
+        if theirs.id == catalog.id
         else f"is not the one that the message of {vm} was computed from"
     )
     raise CatalogBehindError(

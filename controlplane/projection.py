@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import msgspec
 
-from controlplane.records import CatalogSnapshot, ShareRecord
+from controlplane.records import CatalogSnapshot, RemoteRecord, ShareRecord
+from controlplane.remotes import resolved
+from controlplane.rollout import split
 from weft.errors import DecodeError
 from weft.wire.codec import encode_message
 from weft.wire.digest import share_digest
-from weft.wire.ids import ClassName, ShareId, VmId
+from weft.wire.ids import ClassName, RemoteName, ShareId, VmId
 from weft.wire.share import ShareMount
 
 VM_PLACEHOLDER = "{vm}"
@@ -62,20 +64,39 @@ class Projection:
 def referenced_classes(snapshot: CatalogSnapshot) -> frozenset[ClassName]:
     """Name every class that an enabled share is for; their members are needed to project anything."""
     return frozenset(
-        ClassName(name) for record in snapshot.shares.values() if record.enabled for name in record.targets.classes
+        ClassName(name)
+        for record in snapshot.shares.values()
+        if record.enabled
+        for edition in record.editions
+        for name in edition.targets.classes
     )
 
 
 def receivers(record: ShareRecord, members: Members) -> frozenset[VmId]:
-    """List every VM that gets *record*; nobody gets a disabled one."""
+    """List every VM that gets *record* in any edition; nobody gets a disabled one."""
+    return frozenset().union(*(vms for _, vms in editions_out(record, members)))
+
+
+def targeted(record: ShareRecord, members: Members, asked: frozenset[VmId] | None = None) -> frozenset[VmId]:
+    """List the VMs, among *asked* if given, that the targets of *record* name; none where it is disabled."""
     if not record.enabled:
         return frozenset()
-    named = {VmId(vm) for vm in record.targets.vms}
-    return frozenset(named.union(*_classes_of(record, members)).difference(record.targets.excepted))
+    named = frozenset(VmId(vm) for vm in record.targets.vms)
+    classes = [members.get(ClassName(name), frozenset()) for name in record.targets.classes]
+    if asked is not None:
+        named, classes = asked & named, [asked & those for those in classes]
+    return named.union(*classes).difference(record.targets.excepted)
 
 
-def _classes_of(record: ShareRecord, members: Members) -> list[frozenset[VmId]]:
-    return [members.get(ClassName(name), frozenset()) for name in record.targets.classes]
+def editions_out(
+    record: ShareRecord, members: Members, asked: frozenset[VmId] | None = None
+) -> Iterator[tuple[ShareRecord, frozenset[VmId]]]:
+    """Say for each edition of *record* that is out which VMs, among *asked* if given, get it; none is in two."""
+    if not record.enabled:
+        return
+    for edition in record.editions:
+        reached, others = split(record, targeted(edition, members, asked))
+        yield edition, reached if edition is record else others
 
 
 def project(snapshot: CatalogSnapshot, members: Members, vms: Iterable[VmId]) -> Projection:
@@ -91,24 +112,31 @@ def project(snapshot: CatalogSnapshot, members: Members, vms: Iterable[VmId]) ->
     lists: dict[VmId, list[ProjectedShare]] = {vm: [] for vm in sorted(asked)}
     problems: dict[VmId, str] = {}
     for _, record in sorted(snapshot.shares.items()):
-        if not record.enabled:
-            continue
-        getting = asked.intersection(record.targets.vms).union(
-            *(asked & those for those in _classes_of(record, members))
-        )
-        if not getting:
-            continue
-        common = None if has_placeholder(record.share) else ProjectedShare(record.share)
-        for vm in getting.difference(record.targets.excepted):
-            try:
-                if common is not None and not record.is_refreshed_for(vm):
-                    lists[vm].append(common)
-                else:
-                    lists[vm].append(ProjectedShare(expand(record.share_for(vm), vm)))
-            except DecodeError as exc:
-                problems.setdefault(vm, f"share {record.share.id!r}: {exc}")
+        for edition, getting in editions_out(record, members, asked):
+            _add(edition, snapshot.remotes, getting, lists, problems)
     complete = {vm: tuple(shares) for vm, shares in lists.items() if vm not in problems}
     return Projection(complete, problems, snapshot.bad_shares)
+
+
+def _add(
+    edition: ShareRecord,
+    remotes: Mapping[RemoteName, RemoteRecord],
+    getting: Iterable[VmId],
+    lists: Mapping[VmId, list[ProjectedShare]],
+    problems: dict[VmId, str],
+) -> None:
+    common: ProjectedShare | None = None
+    is_common = not has_placeholder(edition.share)
+    for vm in getting:
+        try:
+            if not is_common or edition.is_refreshed_for(vm):
+                own = edition.share_for(vm, resolved(edition, remotes))
+                lists[vm].append(ProjectedShare(expand(own, vm)))
+                continue
+            common = common or ProjectedShare(resolved(edition, remotes))
+            lists[vm].append(common)
+        except DecodeError as exc:
+            problems.setdefault(vm, f"share {edition.share.id!r}: {exc}")
 
 
 def has_placeholder(share: ShareMount) -> bool:

@@ -18,7 +18,6 @@ from controlplane.rounds import Rounds
 from controlplane.takeover import build_take_over
 from weft.link import Link
 from weft.wire.ids import ClassName
-from weft.wire.mountset import CatalogMark
 
 log = structlog.get_logger("weft.publisher")
 
@@ -133,12 +132,11 @@ class Publisher:
         taken, warnings = build_take_over(after, members, survey, change.intent.named, author)
         after = with_edits(after, taken)
         projection = project(after, members, change.affected)
-        mark = CatalogMark(id=snapshot.id, seq=snapshot.seq)
         decisions = decide_all(
             projection,
             survey,
             change.intent,
-            mark=mark,
+            catalog=after,
             now_ms=self._now_ms(),
             max_bytes=max_data_bytes(self._link),
         )

@@ -20,7 +20,6 @@ from controlplane.takeover import build_take_over
 from weft.errors import BrokerError, CatalogConflictError, CatalogError
 from weft.link import Link, LinkState
 from weft.wire.ids import ShareId, VmId
-from weft.wire.mountset import CatalogMark
 from weft.wire.subjects import subject
 
 ROUNDS = 10
@@ -128,12 +127,11 @@ class Rounds:
             members = await self._members(snapshot)
         projection = project(snapshot, members, asked)
         self.expect(projection, survey)
-        mark = CatalogMark(id=snapshot.id, seq=snapshot.seq)
         return decide_all(
             projection,
             survey,
             self._change.intent,
-            mark=mark,
+            catalog=snapshot,
             now_ms=self._now_ms(),
             max_bytes=max_data_bytes(self._link),
         )

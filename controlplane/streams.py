@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from controlplane.identity import IDENTITY_KEY, Identity, encode_identity
 from controlplane.jetstream import SUBJECTS_OVERLAP, WRONG_LAST_SEQUENCE, ApiError, ask, no_jetstream
 from weft.errors import StreamMissingError, StreamSettingsError
 from weft.link import Link
@@ -27,8 +28,6 @@ from weft.wire.subjects import (
 )
 
 CATALOG_PREFIX = f"$KV.{CATALOG_BUCKET}."
-IDENTITY_KEY = "meta.catalog"
-"""Key that holds the catalog's id; another catalog has another."""
 
 MAX_CONSUMERS = 100_000
 """Explicit, because a server falls back to 1000 without it; weft itself needs a few at a time."""
@@ -235,7 +234,7 @@ async def _create(link: Link, spec: StreamSpec, wanted: Mapping[str, Any], repli
 async def _ensure_identity(link: Link) -> None:
     """Give a new catalog its id; one that has an id keeps it."""
     headers = {"Nats-Expected-Last-Subject-Sequence": "0"}
-    data = json.dumps({"id": secrets.token_hex(8)}).encode()
+    data = encode_identity(Identity(id=secrets.token_hex(8)))
     answer = await link.request(CATALOG_PREFIX + IDENTITY_KEY, data, timeout_s=5.0, headers=headers)
     error = json.loads(answer.data).get("error")
     if error and error.get("err_code") not in WRONG_LAST_SEQUENCE:

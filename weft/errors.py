@@ -300,7 +300,22 @@ class UnknownNameError(CatalogError):
 
 
 class CatalogConflictError(CatalogError):
-    """Somebody else changed the entry meanwhile; nothing was overwritten."""
+    """
+    Somebody else changed the entry meanwhile; nothing was overwritten.
+
+    Args:
+        what: What could not be changed.
+        keys: The catalog's entries.
+        who: Who changed it, ``""`` where it does not say.
+        at: When, RFC 3339, ``""`` where it does not say.
+    """
+
+    def __init__(self, what: str, *, keys: Sequence[str] = (), who: str = "", at: str = "") -> None:
+        did = f"{who or 'somebody else'} did meanwhile" + (f", at {at[:19].replace('T', ' ')} UTC" if at else "")
+        super().__init__(f"cannot change {what}: {did} (look, and try again)")
+        self.keys = tuple(keys)
+        self.who = who
+        self.at = at
 
 
 class CatalogBehindError(CatalogError):

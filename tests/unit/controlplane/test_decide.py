@@ -38,7 +38,7 @@ def decide(
 ) -> Decision:
     survey = Survey({VM: before} if before else {}, {VM: report} if report else {})
     (decision,) = decide_all(
-        project(catalog, {}, [VM]), survey, intent or Intent(), mark=MARK, now_ms=NOW_MS, max_bytes=MAX_BYTES
+        project(catalog, {}, [VM]), survey, intent or Intent(), catalog=catalog, now_ms=NOW_MS, max_bytes=MAX_BYTES
     )
     return decision
 
@@ -168,12 +168,14 @@ def test_a_message_gives_up_its_courtesy_before_it_is_too_large() -> None:
     """The share at the top level is left out where only the list fits; a list that does not fit is refused by size."""
     survey, intent = Survey({}, {}), Intent(ids("a"), changed=share("a"))
     projection = project(WITH_A, {}, [VM])
-    (whole,) = decide_all(projection, survey, intent, mark=MARK, now_ms=NOW_MS, max_bytes=MAX_BYTES)
+    (whole,) = decide_all(projection, survey, intent, catalog=snapshot(), now_ms=NOW_MS, max_bytes=MAX_BYTES)
     assert isinstance(whole, Publish)
-    (smaller,) = decide_all(projection, survey, intent, mark=MARK, now_ms=NOW_MS, max_bytes=len(whole.data) - 1)
+    (smaller,) = decide_all(
+        projection, survey, intent, catalog=snapshot(), now_ms=NOW_MS, max_bytes=len(whole.data) - 1
+    )
     assert published(whole).changed is not None
     assert published(smaller).changed is None
-    assert decide_all(projection, survey, intent, mark=MARK, now_ms=NOW_MS, max_bytes=100) == [
+    assert decide_all(projection, survey, intent, catalog=snapshot(), now_ms=NOW_MS, max_bytes=100) == [
         Refuse(VM, f"its list is too large: {len(smaller.data)} bytes, and the broker takes 100")  # type: ignore[union-attr]
     ]
 
@@ -213,7 +215,7 @@ def losing(count: int, total: int) -> tuple[Projection, Survey, CatalogSnapshot]
 def test_losing_what_was_not_named_asks_above_a_tenth(count: int, asks: bool) -> None:
     """A surprise for many VMs needs somebody's yes."""
     projection, survey, catalog = losing(count, 100)
-    decisions = decide_all(projection, survey, Intent(ids("a")), mark=MARK, now_ms=NOW_MS, max_bytes=MAX_BYTES)
+    decisions = decide_all(projection, survey, Intent(ids("a")), catalog=catalog, now_ms=NOW_MS, max_bytes=MAX_BYTES)
     if not asks:
         refuse_losses(decisions, catalog, [])
         return
@@ -233,7 +235,9 @@ def test_losing_what_was_not_named_asks_above_a_tenth(count: int, asks: bool) ->
 def test_losing_what_was_named_does_not_ask(intent: Intent) -> None:
     """An operator gets what was asked for."""
     projection, survey, catalog = losing(50, 100)
-    refuse_losses(decide_all(projection, survey, intent, mark=MARK, now_ms=NOW_MS, max_bytes=MAX_BYTES), catalog, [])
+    refuse_losses(
+        decide_all(projection, survey, intent, catalog=catalog, now_ms=NOW_MS, max_bytes=MAX_BYTES), catalog, []
+    )
 
 
 def test_a_lost_stream_does_not_hide_a_loss() -> None:
