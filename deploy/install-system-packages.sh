@@ -9,6 +9,7 @@ need() { # need PROGRAM PACKAGE
 }
 need fusermount3 fuse3
 need mount mount
+need pkill procps # the tour in README.md
 # A venv needs ensurepip, which Debian packs apart from its python3.
 "${PYTHON:-python3}" -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$missing python3-venv"
 
