@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
 from controlplane.decide import Intent
 from controlplane.edits import Author, Change, record_edit
-from controlplane.records import CatalogSnapshot, Edit
+from controlplane.records import CatalogSnapshot, Edit, ShareRecord
 from controlplane.roster import unknown
 from weft.errors import CatalogError
 from weft.wire.ids import ClassName, ShareId, VmId, parse_class_name, parse_vm_id
@@ -91,7 +92,11 @@ def build_delete_class(snapshot: CatalogSnapshot, author: Author, *, name: str, 
         CatalogError: Shares are for it, and *with_shares* is not given.
     """
     class_name, present = known_class(snapshot, name)
-    using = [record for record in snapshot.shares.values() if class_name in record.targets.classes]
+    using = [
+        record
+        for record in snapshot.shares.values()
+        if any(class_name in edition.targets.classes for edition in record.editions)
+    ]
     if using and not with_shares:
         shown = ", ".join(record.share.id for record in using[:5]) + (" …" if len(using) > 5 else "")
         raise CatalogError(
@@ -99,9 +104,8 @@ def build_delete_class(snapshot: CatalogSnapshot, author: Author, *, name: str, 
         )
     edits: list[Edit] = []
     for record in using:
-        classes = tuple(other for other in record.targets.classes if other != class_name)
-        targets = msgspec.structs.replace(record.targets, classes=classes)
-        changed = msgspec.structs.replace(record, targets=targets, updated_at=author.at, updated_by=author.who)
+        changed = record.with_editions(partial(_without_class, class_name=class_name))
+        changed = msgspec.structs.replace(changed, updated_at=author.at, updated_by=author.who)
         edits.append(record_edit(snapshot, changed))
     edits += _removals(snapshot, class_name, sorted(present))
     key = class_key(class_name)
@@ -109,6 +113,11 @@ def build_delete_class(snapshot: CatalogSnapshot, author: Author, *, name: str, 
         edits.append(Edit(key, None, snapshot.editions[key]))
     named: frozenset[ShareId] = frozenset(record.share_id for record in using)
     return Change("class.delete", edits=tuple(edits), affected=present, intent=Intent(named=named), is_repeatable=True)
+
+
+def _without_class(edition: ShareRecord, class_name: ClassName) -> ShareRecord:
+    classes = tuple(other for other in edition.targets.classes if other != class_name)
+    return msgspec.structs.replace(edition, targets=msgspec.structs.replace(edition.targets, classes=classes))
 
 
 def known_class(snapshot: CatalogSnapshot, name: str) -> tuple[ClassName, frozenset[VmId]]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
 from controlplane.decide import Intent
-from controlplane.projection import Members, receivers
-from controlplane.records import CatalogSnapshot, Edit, ShareRecord, Targets, encode_record
+from controlplane.projection import Members, receivers, targeted
+from controlplane.records import CatalogSnapshot, Edit, RemoteRecord, ShareRecord, Targets, encode_record
+from controlplane.remotes import own_part
+from controlplane.rollout import Pacing, at_once, begin
 from controlplane.roster import unknown
 from weft.errors import CatalogError, DecodeError
-from weft.wire.ids import ClassName, ShareId, VmId, parse_class_name, parse_share_id, parse_vm_id
+from weft.wire.ids import ClassName, ShareId, VmId, parse_class_name, parse_remote_name, parse_share_id, parse_vm_id
 from weft.wire.paths import system_directory_of
 from weft.wire.share import Action, ShareMount
 from weft.wire.subjects import share_key
@@ -54,6 +57,8 @@ class Details:
     description: str = ""
     labels: Mapping[str, str] | None = None
     disabled: bool = False
+    remote: str = ""
+    """Remote that completes the block; empty for a share that says everything itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,7 @@ def build_publish(
     audience: Audience,
     details: Details,
     author: Author,
+    pacing: Pacing | None = None,
 ) -> Change:
     """
     Create or replace *shares*.
@@ -115,23 +121,29 @@ def build_publish(
         audience: Targets to add, or to have only.
         details: What to note.
         author: For the record.
+        pacing: In which waves, None for everybody at once.
 
     Raises:
-        CatalogError: A new share has no targets, or an id stands twice.
+        UnknownNameError: There is no such remote.
+        CatalogError: A new share has no targets, an id stands twice, or a rollout stands in the way.
         DecodeError: A share asks to be unmounted, or for a system directory.
     """
     edits: list[Edit] = []
     affected: set[VmId] = set()
-    for share in shares:
-        _check_publishable(share)
+    for share in without_remote(snapshot, shares, details.remote):
+        check_publishable(share)
         old = snapshot.shares.get(share.share_id)
         if old is None and not audience.vms and not audience.classes and not details.disabled:
             raise CatalogError(
                 f"cannot publish share {share.id!r}: it is new, so say for whom (--class, --vm), or save it --disabled"
             )
         new = published(old, share, audience, details, author)
+        if pacing is None:
+            new = at_once(old, new, partial(targets_with, audience=audience))
+        elif old is None or not is_same(old, new):
+            new = _in_waves(old, new, members, pacing)
         affected |= receivers(new, members) | (receivers(old, members) if old is not None else frozenset())
-        if old is None or not _is_same(old, new):
+        if old is None or not is_same(old, new):
             edits.append(record_edit(snapshot, new))
     ids = tuple(share.share_id for share in shares)
     if len(set(ids)) < len(ids):
@@ -143,7 +155,42 @@ def build_publish(
     )
 
 
-def _check_publishable(share: ShareMount) -> None:
+def _in_waves(old: ShareRecord | None, new: ShareRecord, members: Members, pacing: Pacing) -> ShareRecord:
+    if not new.enabled or new.updated_at is None:
+        raise CatalogError(f"cannot roll out share {new.share.id!r}: it is saved disabled, so nobody gets it")
+    everybody = targeted(new, members) | (receivers(old, members) if old is not None else frozenset())
+    return begin(old, new, pacing, everybody, new.updated_at)
+
+
+def without_remote(snapshot: CatalogSnapshot, shares: Iterable[ShareMount], name: str) -> list[ShareMount]:
+    """
+    Leave out of *shares* what remote *name* will give them; they stay as they are where the name is empty.
+
+    Raises:
+        UnknownNameError: There is no such remote.
+        DecodeError: A share has another backend, or says itself what the remote says.
+    """
+    if not name:
+        return list(shares)
+    remote = find_remote(snapshot, name)
+    return [own_part(share, name, remote) for share in shares]
+
+
+def find_remote(snapshot: CatalogSnapshot, name: str) -> RemoteRecord:
+    """
+    Find a remote.
+
+    Raises:
+        UnknownNameError: There is none; the error names those that look alike.
+        SubjectError: The name is no subject token.
+    """
+    wanted = parse_remote_name(name)
+    if wanted not in snapshot.remotes:
+        raise unknown("remote", name, snapshot.remotes)
+    return snapshot.remotes[wanted]
+
+
+def check_publishable(share: ShareMount) -> None:
     if share.is_unmount:
         raise DecodeError(f"cannot publish share {share.id!r} with action unmount (unpublish it)", field="action")
     directory = system_directory_of(share.mount_point)
@@ -167,6 +214,7 @@ def published(
         before,
         # A publish that says nothing of refresh must not take back what a refresh has raised.
         share=msgspec.structs.replace(share, action=Action.DEFAULT, refresh=max(share.refresh, before.share.refresh)),
+        remote=details.remote,
         targets=targets_with(before.targets, audience),
         owner=details.owner or before.owner,
         tenant=details.tenant or before.tenant,
@@ -191,7 +239,9 @@ def targets_with(targets: Targets, audience: Audience) -> Targets:
     )
 
 
-def _is_same(old: ShareRecord, new: ShareRecord) -> bool:
+def is_same(old: ShareRecord, new: ShareRecord) -> bool:
+    """Say whether two records differ at most in who changed them last."""
+
     def content(record: ShareRecord) -> ShareRecord:
         return msgspec.structs.replace(record, updated_at=None, updated_by="")
 
@@ -227,20 +277,27 @@ def build_unpublish(
         if name not in record.targets.classes
     ]
     new = without(record, members, audience, author)
-    edits = () if _is_same(record, new) else (record_edit(snapshot, new),)
+    edits = () if is_same(record, new) else (record_edit(snapshot, new),)
     affected = (before ^ receivers(new, members)) | frozenset(audience.vms)
     return Change("unpublish", (wanted,), edits, affected, intent, tuple(warnings))
 
 
 def without(record: ShareRecord, members: Members, audience: Audience, author: Author) -> ShareRecord:
     """Build *record* such that the classes and VMs of *audience* do not get it."""
-    targets = record.targets
+
+    def taken(edition: ShareRecord) -> ShareRecord:
+        return msgspec.structs.replace(edition, targets=_targets_without(edition.targets, members, audience))
+
+    changed = record.with_editions(taken)
+    return msgspec.structs.replace(changed, updated_at=author.at, updated_by=author.who)
+
+
+def _targets_without(targets: Targets, members: Members, audience: Audience) -> Targets:
     classes = tuple(name for name in targets.classes if name not in audience.classes)
     by_class = frozenset().union(*(members.get(ClassName(name), frozenset()) for name in classes))
-    changed = msgspec.structs.replace(
+    return msgspec.structs.replace(
         targets,
         vms=tuple(vm for vm in targets.vms if vm not in audience.vms),
         classes=classes,
         excepted=tuple(sorted({*targets.excepted, *(vm for vm in audience.vms if vm in by_class)})),
     )
-    return msgspec.structs.replace(record, targets=changed, updated_at=author.at, updated_by=author.who)

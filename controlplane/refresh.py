@@ -41,7 +41,7 @@ def build_refresh(
     having = receivers(record, members)
     chosen = having if vms is None else having & frozenset(vms)
     warnings = tuple(f"{vm} does not have share {share_id!r}" for vm in sorted(set(vms or ()) - having))
-    new = refreshed(record, having, chosen, author)
+    new = record.with_editions(lambda edition: refreshed(edition, having, chosen, author))
     return Change(
         action,
         (record.share_id,),
