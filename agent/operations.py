@@ -109,7 +109,12 @@ class Operations:
         if not request.get("is_shutdown"):  # after a shutdown, the next boot mounts everything again
             await self._keep_held(held)
         await self._until(ids, request, lambda progress: not _still_up(ids, progress))
-        return {"unmounted": sorted(ids)}
+        standings = self._reconciler.progress.standings
+        faults = {share_id: standings[share_id].fault for share_id in sorted(ids) if share_id in standings}
+        remarks = {
+            share_id: {"message": fault.message, "detail": fault.detail} for share_id, fault in faults.items() if fault
+        }
+        return {"unmounted": sorted(ids), "remarks": remarks}
 
     async def _retry(self, request: dict[str, Any]) -> dict[str, Any]:
         share_id = self._known(request) if request.get("id") is not None else None

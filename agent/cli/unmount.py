@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from agent.cli.question import Commands, add_question, add_timeout, asked
 
@@ -25,4 +26,6 @@ def perform(arguments: argparse.Namespace) -> int:
     until = "the agent starts again" if arguments.shutdown else "weft-agent resync"
     for share_id in answer["unmounted"]:
         print(f"{share_id}: unmounted, held until {until}")
+    for remark in answer.get("remarks", {}).values():
+        print("\n  ".join([f"weft-agent: {remark['message']}", *remark["detail"].splitlines()]), file=sys.stderr)
     return 0

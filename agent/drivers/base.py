@@ -214,6 +214,9 @@ class Driver(abc.ABC):
         """
         return True
 
+    async def hasten_uploads(self, context: MountContext, *, deadline_s: float) -> None:
+        """Have the running client store now what it meant to store later; one that never waits has nothing to do."""
+
     async def find_pending(self, context: MountContext, *, deadline_s: float) -> PendingUploads:
         """Ask the running client what it has not yet stored in its backend."""
         return PendingUploads(files=0)

@@ -15,7 +15,7 @@ from agent.drivers.programs import PATH, build_environment, build_links
 from agent.drivers.rclone_cache import find_waiting, mend
 from agent.drivers.rclone_check import check_listing, check_version
 from agent.drivers.rclone_config import MAIN, build_config, find_source_paths
-from agent.drivers.rclone_control import answers_control, find_uploads, refresh_listings, set_keys
+from agent.drivers.rclone_control import answers_control, find_uploads, hasten_uploads, refresh_listings, set_keys
 from agent.drivers.rclone_failures import SIGNS
 from agent.drivers.rclone_options import build_flags, is_common_flag
 from agent.drivers.short_run import VersionOnce
@@ -151,6 +151,9 @@ class RcloneDriver(Driver):
 
     async def is_answering(self, context: MountContext, pid: int, *, deadline_s: float) -> bool:
         return await answers_control(context.private_dir / _SOCKET, deadline_s=deadline_s)
+
+    async def hasten_uploads(self, context: MountContext, *, deadline_s: float) -> None:
+        await hasten_uploads(context.private_dir / _SOCKET, deadline_s=deadline_s)
 
     async def find_pending(self, context: MountContext, *, deadline_s: float) -> PendingUploads:
         return await find_uploads(context.private_dir / _SOCKET, deadline_s=deadline_s)

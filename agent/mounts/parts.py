@@ -41,7 +41,7 @@ class Limits:
 
     check_s: float = 5.0
     live_s: float = 10.0
-    drain_s: float = 30.0
+    drain_s: float = 20.0
     sick_drain_s: float = 3.0
     busy_s: float = 5.0
     probe_s: float = 2.0

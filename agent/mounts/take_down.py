@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import structlog
 from agent.actual import LiveMount, Stage
 from agent.drivers.base import PendingUploads
 from agent.mounts import places
+from agent.mounts.drain import drain
 from agent.mounts.end_client import end_client, end_stragglers, free_waiters
 from agent.mounts.facts import Holder, PathKind, describe_holders
 from agent.mounts.liveness import Liveness
@@ -24,11 +24,6 @@ from agent.supervise.process import ClientProcess
 from weft.errors import BusyError, MountError
 
 _log = structlog.get_logger(__name__)
-
-_FIRST_ASK_AGAIN_S = 0.05
-_LONGEST_ASK_AGAIN_S = 1.0
-_ASK_DEADLINE_S = 5.0
-"""For one question about uploads; a client that answers later than this is not going to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +67,11 @@ async def take_down(
         BusyError: other mounts lie on it.
         MountError: it, or its client, would not go; the record says ``STOPPING``.
     """
-    limits = parts.limits
     live = parts.record(msgspec.structs.replace(parts.live.find_live(live.share_id) or live, stage=Stage.STOPPING))
     is_stopped = process is not None and process.is_stopped
     pending: PendingUploads | None = PendingUploads(files=0)
-    if is_stopped:
-        pending = None
-    elif not is_drained:
-        pending = await _drain(live, process, parts, drain_s=limits.sick_drain_s if is_hung else limits.drain_s)
+    if not is_drained:
+        pending = await drain(live, process, parts=parts, is_hung=is_hung)
     entry = find_entry(live, parts.table.refresh(), boot_id=parts.boot_id)
     unmounted = await _unmount(live, process, parts, is_patient=not is_drained, is_hung=is_hung or is_stopped)
     _remark_end(live, unmounted, parts)
@@ -94,39 +86,6 @@ async def take_down(
     _tell(live, unmounted, pending)
     down = msgspec.structs.replace(live, stage=Stage.DOWN, process=None, mount_id=0, made_directories=left)
     return TakenDown(parts.record(down), unmounted, pending)
-
-
-# --- uploads ------------------------------------------------------------------------------------------------------
-
-
-async def _drain(
-    live: LiveMount, process: ClientProcess | None, parts: Parts, *, drain_s: float
-) -> PendingUploads | None:
-    """
-    Wait, bounded, until the client has stored all it accepted; a client can only be asked, so it is, ever less.
-
-    Returns:
-        What it had not stored in the end; None where nobody can say.
-    """
-    if process is None or process.has_exited or live.share.backend_name not in parts.drivers:
-        return PendingUploads(files=0) if live.process is None else None
-    driver = parts.drivers[live.share.backend_name]
-    context = parts.context(live.share, path=live.real_path, source=live.source)
-    loop = asyncio.get_running_loop()
-    deadline_s = loop.time() + drain_s
-    again_s = _FIRST_ASK_AGAIN_S
-    while True:
-        left_s = max(deadline_s - loop.time(), _FIRST_ASK_AGAIN_S)
-        try:
-            pending = await driver.find_pending(context, deadline_s=min(left_s, _ASK_DEADLINE_S))
-        except MountError as exc:
-            _log.warning("unmount.deferred", share=live.share_id, error=str(exc), pending=None)
-            return None
-        if pending.files == 0 or loop.time() + again_s > deadline_s or process.has_exited:
-            return pending
-        if await process.wait(deadline_s=again_s):
-            return pending
-        again_s = min(again_s * 2, _LONGEST_ASK_AGAIN_S)
 
 
 # --- the mount ----------------------------------------------------------------------------------------------------

@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.mounts.table import read_mount_table
 from tests.parts.agent_process import AgentProcess
 from tests.parts.shares import bind
 from weft.wire.share import share_to_builtins
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """A directory with a short path, and nothing mounted below it afterwards."""
-    with tempfile.TemporaryDirectory(prefix="wk-", ignore_cleanup_errors=True) as short:
-        try:
-            yield Path(short)
-        finally:
-            for entry in reversed(read_mount_table().below(short)):
-                subprocess.run(["umount", "-l", entry.mount_point], check=False)
 
 
 def is_up(status: dict[str, Any]) -> bool:

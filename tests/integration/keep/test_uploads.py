@@ -89,6 +89,18 @@ async def test_uploads_of_a_stopped_client_are_kept_and_sent_later(rig: EngineRi
     assert not (rig.directory / "state" / "cache").exists() or list((rig.directory / "state" / "cache").iterdir()) == []
 
 
+async def test_an_unmount_does_not_wait_for_the_write_back_delay(rig: EngineRig, s3: RcloneServer) -> None:
+    """What the client meant to store in a minute is stored now."""
+    async with rig.engine() as engine:
+        await engine.apply(share_of(rig, s3, write_back=LONG))
+        for name in ("one", "two"):
+            await asyncio.to_thread(write, rig, name, "ebb")
+        async with asyncio.timeout(10):
+            await engine.apply(unmount("data"))
+        assert rig.remarks == []
+    assert sorted(path.name for path in (s3.root / "bucket").iterdir()) == ["one", "two"]
+
+
 async def test_uploads_that_the_server_does_not_take_are_kept(rig: EngineRig, s3: RcloneServer) -> None:
     """The wait for them is bounded; what is left, and how much, is told."""
     rig.limits = Limits(drain_s=1)
