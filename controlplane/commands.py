@@ -14,10 +14,10 @@ from controlplane.projection import Members
 from controlplane.publisher import Publisher
 from controlplane.records import CatalogSnapshot
 from controlplane.results import FanOut, OnProgress, Progress
-from controlplane.survey import read_survey, read_whole_survey
+from controlplane.survey import read_reporting_vms, read_survey, read_whole_survey
 from weft.errors import CatalogConflictError
 from weft.link import Link
-from weft.wire.ids import ClassName, VmId
+from weft.wire.ids import ClassName, ShareId, VmId
 
 ATTEMPTS = 5
 """Each attempt that fails means that another operator's change came in between."""
@@ -63,6 +63,7 @@ class Commands:
         manner: Manner,
         *,
         name: str = "",
+        about: Sequence[ShareId] = (),
         classes: Sequence[ClassName] = (),
         named: Sequence[VmId] = (),
     ) -> FanOut:
@@ -74,6 +75,7 @@ class Commands:
             author: Whose command it is.
             manner: How to perform it.
             name: What the audit calls it, where it is about no share.
+            about: Shares it is about, whose classes are asked for also where a share is disabled.
             classes: Classes it names; they must exist.
             named: VMs it names; those that never reported are warned about.
 
@@ -81,8 +83,8 @@ class Commands:
             CatalogError, BrokerError: As :meth:`Publisher.perform`, and what *build* raises.
         """
         for attempt in range(1, ATTEMPTS + 1):
-            snapshot, change, survey = await self._prepare(build, classes, manner.on_progress)
-            warnings = (*change.warnings, *warn_never_heard(named, survey, snapshot))
+            snapshot, change, survey = await self._prepare(build, about, classes, manner.on_progress)
+            warnings = (*change.warnings, *await self._warn_never_heard(named, survey, snapshot))
             try:
                 return await self._finish(
                     snapshot, dataclasses.replace(change, warnings=warnings), survey, author, manner, name
@@ -92,6 +94,13 @@ class Commands:
                 if not change.is_repeatable or attempt == ATTEMPTS:
                     raise
         raise AssertionError("the last attempt returns or raises")
+
+    async def _warn_never_heard(
+        self, named: Sequence[VmId], survey: Survey, snapshot: CatalogSnapshot
+    ) -> tuple[str, ...]:
+        if all(vm in survey.reports for vm in named):
+            return ()
+        return warn_never_heard(named, survey, snapshot, await read_reporting_vms(self._link))
 
     async def sync(self, chosen: frozenset[VmId] | None, author: Author, manner: Manner) -> FanOut:
         """Compute the lists of *chosen* VMs again, or of everybody concerned; raises as :meth:`perform`."""
@@ -114,16 +123,26 @@ class Commands:
         return fan_out
 
     async def _prepare(
-        self, build: Build, classes: Sequence[ClassName], on_progress: OnProgress | None
+        self,
+        build: Build,
+        about: Sequence[ShareId],
+        classes: Sequence[ClassName],
+        on_progress: OnProgress | None,
     ) -> tuple[CatalogSnapshot, Change, Survey]:
         survey = Survey({}, {})
         surveyed: frozenset[VmId] = frozenset()
         for _ in range(ATTEMPTS):
             snapshot = await self._catalog.load()
-            change = build(snapshot, await self._publisher.members(snapshot, classes))
+            members = await self._publisher.members(snapshot, {*classes, *_classes_of(snapshot, about)})
+            change = build(snapshot, members)
             if change.affected <= surveyed:
                 return snapshot, change, survey
             if on_progress is not None:
                 on_progress(Progress("read", 0, len(change.affected)))
             survey, surveyed = await read_survey(self._link, change.affected), change.affected
         raise CatalogConflictError("a catalog that others keep changing")
+
+
+def _classes_of(snapshot: CatalogSnapshot, share_ids: Sequence[ShareId]) -> frozenset[ClassName]:
+    records = (snapshot.shares[share_id] for share_id in share_ids if share_id in snapshot.shares)
+    return frozenset(ClassName(name) for one in records for edition in one.editions for name in edition.targets.classes)

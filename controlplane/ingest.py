@@ -26,6 +26,7 @@ from controlplane.batch import (
 from controlplane.frames import build_frame, send_frames
 from controlplane.inbox import Inbox
 from controlplane.streams import has_fast_ingest
+from weft.errors import BrokerUnreachableError
 from weft.link import Link
 
 EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
@@ -33,6 +34,9 @@ WORTH_A_BATCH = 16
 """Below this, single publishes take no longer than beginning and ending a batch."""
 SINGLES_AT_ONCE = 256
 ANSWER_TIMEOUT_S = 5.0
+DENIAL_S = 0.25
+"""Silence after which it is asked whether the broker denied what was sent; it gives a denied message no answer."""
+DENIED = "the broker denies it to these credentials"
 HEADER_BYTES = 160
 """More than our headers take; they count towards the broker's ``max_payload`` too."""
 _NEVER = 2**62
@@ -168,16 +172,30 @@ async def _store_singly(link: Link, messages: Sequence[Outgoing], progress: Call
                     sent += 1
                     reply = f"{inbox.subject}.{sent - 1}"
                     await inbox.nc.publish(message.subject, message.data, reply=reply, headers=_headers(message))
-                if not await inbox.wait(ANSWER_TIMEOUT_S):
+                if not await _answered(link, inbox, messages[:sent], answers):
                     reason = "the broker fell silent"
                 elif inbox.is_lost:
                     reason = "the broker was lost"
                 progress(len(answers))
-        except nats.errors.Error:
+        except (nats.errors.Error, BrokerUnreachableError):
             reason = "the broker was lost"
     return [
         answers.get(place) or (Unknown(reason) if place < sent else Unsent(reason)) for place in range(len(messages))
     ]
+
+
+async def _answered(link: Link, inbox: Inbox, sent: Sequence[Outgoing], answers: dict[int, Verdict]) -> bool:
+    """Wait for news; a denied message has no other answer than that its subject is denied by now."""
+    if await inbox.wait(DENIAL_S):
+        return True
+    await link.flush(ANSWER_TIMEOUT_S)  # whatever the broker denies of what was sent, it has said now
+    denied = {
+        place: Refused(0, DENIED)
+        for place, message in enumerate(sent)
+        if place not in answers and message.subject in link.denied_subjects
+    }
+    answers.update(denied)
+    return bool(denied) or await inbox.wait(ANSWER_TIMEOUT_S)
 
 
 def _single_verdict(msg: Msg) -> Verdict:

@@ -123,6 +123,24 @@ async def stream_facts(link: Link, stream: str) -> StreamFacts:
     )
 
 
+async def read_subjects(link: Link, stream: str, subjects: str) -> frozenset[str]:
+    """Name every subject of *stream* below the wildcard *subjects* that has a message; raises as :func:`ask`."""
+    found: set[str] = set()
+    while True:
+        body = {"subjects_filter": subjects, "offset": len(found)}
+        reply = await ask(link, f"STREAM.INFO.{stream}", body, stream=stream)
+        page = (reply["state"].get("subjects") or {}).keys()
+        found |= page
+        if not page or len(found) >= reply.get("total", 0):
+            return frozenset(found)
+
+
+async def purge(link: Link, stream: str, subject: str) -> int:
+    """Remove every message on *subject* and return how many there were; raises as :func:`ask`."""
+    reply = await ask(link, f"STREAM.PURGE.{stream}", {"filter": subject}, stream=stream)
+    return int(reply.get("purged", 0))
+
+
 async def last_message(link: Link, stream: str, subject: str) -> StoredMessage | None:
     """Read the last message on *subject* through the stream's leader, None where there is none."""
     return await _get(link, stream, {"last_by_subj": subject})

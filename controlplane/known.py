@@ -27,13 +27,15 @@ def concerned_vms(snapshot: CatalogSnapshot, members: Members, survey: Survey) -
     return frozenset(survey.last).union(obeying, *getting)
 
 
-def warn_never_heard(named: Collection[VmId], survey: Survey, snapshot: CatalogSnapshot) -> tuple[str, ...]:
-    """Warn about VMs that were named and never reported: they may be misspelt."""
+def warn_never_heard(
+    named: Collection[VmId], survey: Survey, snapshot: CatalogSnapshot, reporting: Collection[VmId]
+) -> tuple[str, ...]:
+    """Warn about VMs that were named and never reported: they may be misspelt; *reporting* are those that did."""
     silent = [vm for vm in named if vm not in survey.reports]
     if len(silent) > SUGGESTIONS:
         shown = ", ".join(silent[:SUGGESTIONS])
         return (f"{shown} and {len(silent) - SUGGESTIONS} more VMs have never reported",)
-    known = mentioned_vms(snapshot).union(survey.reports, *snapshot.members.values())
+    known = mentioned_vms(snapshot).union(reporting, *snapshot.members.values())
     return tuple(f"{vm} has never reported{_meant(vm, known - {vm})}" for vm in silent)
 
 

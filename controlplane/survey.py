@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from controlplane.decide import Report, Survey
-from controlplane.jetstream import last_message
+from controlplane.jetstream import last_message, read_subjects
 from controlplane.messages import LastMessage
 from controlplane.reader import QUESTIONS_AT_ONCE, read_complete, read_last
 from controlplane.stored import StoredMessage
@@ -59,6 +59,17 @@ async def read_whole_survey(link: Link) -> Survey:
     last = await read_complete(link, MOUNTS_STREAM, MOUNTS_ALL)
     reports = await read_complete(link, STATUS_STREAM, STATUS_ALL)
     return _build_survey(last.last.values(), reports.last.values())
+
+
+async def read_reporting_vms(link: Link) -> frozenset[VmId]:
+    """Name every VM that ever reported, without reading what; raises as :func:`read_survey`."""
+    found: set[VmId] = set()
+    for text in await read_subjects(link, STATUS_STREAM, STATUS_ALL):
+        try:
+            found.add(vm_of_subject(text))
+        except SubjectError:
+            continue  # another program reports under something that is no VM id
+    return frozenset(found)
 
 
 async def read_again(link: Link, vms: Iterable[VmId]) -> dict[VmId, LastMessage]:
