@@ -22,7 +22,7 @@ ABANDON_TIMEOUT_S = 0.2
 
 
 class CarefulClient(Client):
-    """The library's client, except that it never introduces itself in plain text where TLS was asked for."""
+    """The library's client, but silent in plain text where TLS was asked for, and not deaf after a flush given up."""
 
     def __init__(self, *, must_use_tls: bool) -> None:
         super().__init__()
@@ -35,6 +35,13 @@ class CarefulClient(Client):
         if self._must_use_tls and not is_wss and not self._server_info.get("tls_required"):
             raise nats.errors.SecureConnWantedError
         return super()._connect_command()
+
+    async def _process_pong(self) -> None:
+        # The answer to a flush that was cancelled meanwhile: the library sets its result again, and that error
+        # ends the loop that reads, without a word to anybody.
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
 
 
 async def dial_any(

@@ -378,3 +378,19 @@ async def test_request_on_a_denied_subject_ends_at_once(tmp_path: Path) -> None:
             await link.subscribe("ok.slow", Inbox())
             with pytest.raises(BrokerDeniedError, match="inbox prefix"):
                 await link.request("ok.slow", timeout_s=0.2)
+
+
+async def test_a_flush_given_up_does_not_deafen_the_link(broker: Broker, link: Link) -> None:
+    """Its answer comes when nobody waits for it any more; what comes after it is heard all the same."""
+    inbox = Inbox()
+    await link.subscribe("weft.live.vm-7", inbox)
+    await link.flush()
+    broker.freeze()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await link.flush()
+    broker.thaw()
+    await link.publish("weft.live.vm-7", b"still here")
+    assert await inbox.next() == b"still here"
+    await link.flush()
+    assert link.state is LinkState.CONNECTED
