@@ -34,7 +34,7 @@ unit: venv ## Only the tests that need nothing but Python
 	$(PYTEST) -q tests/unit
 
 test-guest: venv ## Boot real Debian guests and do to them what happens to guests (as root; about three minutes)
-	@PYTHON=$(BIN)/python tests/guest/run -v
+	@PYTHON=$(BIN)/python tests/guest/run -v --maxfail=3
 
 lint: venv ## Formatting, lint and types
 	$(BIN)/ruff format --check .
