@@ -29,7 +29,6 @@ from agent.mounts.liveness_watch import Rhythm
 from agent.mounts.policy import Policy
 from agent.mounts.table import MountTableWatcher
 from agent.mounts.walker import Walker
-from agent.notify import Notifier
 from agent.operations import Operations
 from agent.programs import Programs
 from agent.reconcile.live import LiveShare
@@ -41,6 +40,7 @@ from agent.run_dir import RunDirLock
 from agent.stored import Arrived
 from weft.errors import ErrorCode, MountError
 from weft.link import Link, LinkOptions
+from weft.notify import Notifier
 from weft.wire.events import Event
 from weft.wire.ids import ShareId
 from weft.wire.status import AgentInfo, ShareError, ShareState, VmStatus

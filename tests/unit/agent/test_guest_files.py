@@ -10,9 +10,9 @@ import pytest
 
 from agent.boot_file import load_boot_file, parse_boot_file
 from agent.credentials import CredentialResolver
-from agent.notify import Notifier
 from tests.parts.shares import bind
 from weft.errors import DecodeError, DeniedError, ErrorCode, MountError
+from weft.notify import Notifier
 from weft.wire.share import parse_share, share_to_builtins
 
 

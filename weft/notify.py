@@ -1,4 +1,4 @@
-"""sd_notify: tell systemd that the agent is ready, alive, and what it is doing."""
+"""sd_notify: tell systemd that a service is ready, alive, and what it is doing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Notifier:
             self._send(f"STATUS={text}")
 
     def stopping(self) -> None:
-        """Say that the agent ends on purpose."""
+        """Say that the service ends on purpose."""
         self._send("STOPPING=1")
 
     async def feed_watchdog(self) -> None:
