@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint
 
 from agent.drivers.base import Driver
 from weft.errors import ConfigError
-from weft.wire.blocks import register_block
-
-ENTRY_POINT_GROUP = "weft.drivers"
+from weft.offered import Offered, load_offered
 
 
 def load_drivers(
@@ -26,18 +24,15 @@ def load_drivers(
         ConfigError: an offered driver cannot be loaded, or its name is taken.
     """
     drivers = {driver.name: driver for driver in _builtin(allow_options)}
-    problems: list[str] = []
-    for point in entry_points(group=ENTRY_POINT_GROUP) if points is None else points:
-        try:
-            driver = _load(point)
-            register_block(driver.name, driver.block)
-        except (ImportError, AttributeError, TypeError, ValueError) as exc:
-            problems.append(f"cannot load driver {point.name!r} from {point.value!r}: {exc}")
-            continue
-        drivers[driver.name] = driver
-    if problems:
-        raise ConfigError(problems)
-    return drivers
+    offered = load_offered(points)
+    strangers = [f"cannot use driver {name!r}: it is no {Driver.__name__}" for name in _strangers(offered)]
+    if offered.problems or strangers:
+        raise ConfigError([*offered.problems, *strangers])
+    return drivers | offered.drivers
+
+
+def _strangers(offered: Offered) -> list[str]:
+    return [name for name, driver in offered.drivers.items() if not isinstance(driver, Driver)]
 
 
 def _builtin(allow_options: frozenset[str]) -> list[Driver]:
@@ -53,11 +48,3 @@ def _builtin(allow_options: frozenset[str]) -> list[Driver]:
         Virtio9pDriver(),
         BindDriver(),
     ]
-
-
-def _load(point: EntryPoint) -> Driver:
-    factory: Callable[[], object] = point.load()
-    driver = factory()
-    if not isinstance(driver, Driver):
-        raise TypeError(f"{driver!r} is not a Driver")
-    return driver

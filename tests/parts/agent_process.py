@@ -28,9 +28,19 @@ class AgentProcess:
         url: The broker.
         vm: Its VM id.
         arguments: Further arguments of ``weft-agent run``.
+        packages: Where packages are that only this guest has.
     """
 
-    def __init__(self, directory: Path, url: str, *, vm: str = "vm-7", arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        url: str,
+        *,
+        vm: str = "vm-7",
+        arguments: tuple[str, ...] = (),
+        packages: tuple[Path, ...] = (),
+    ) -> None:
+        self.python_path = os.pathsep.join([os.getcwd(), *map(str, packages)])
         self.directory = directory
         self.url = url
         self.vm = vm
@@ -74,7 +84,7 @@ class AgentProcess:
                 *(sys.executable, "-m", "agent", "run", "--vm", self.vm, "--nats", self.url),
                 *("--run-dir", str(self.run_dir), "--state-dir", str(self.state_dir)),
                 *("--allow", str(self.mounts), "--allow-source", str(self.sources), *self.arguments),
-                env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(address), "PYTHONPATH": os.getcwd()},
+                env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(address), "PYTHONPATH": self.python_path},
                 stdin=asyncio.subprocess.DEVNULL,
                 stderr=log,
             )

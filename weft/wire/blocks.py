@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar
 
 from weft.errors import DecodeError
@@ -147,6 +147,8 @@ BUILTIN_BLOCKS: Mapping[str, type[Block]] = {
     "bind": BindBlock,
 }
 _REGISTERED: dict[str, type[Block]] = {}
+_LOADERS: list[Callable[[], Iterable[str]]] = []
+_PROBLEMS: list[str] = []
 
 
 def register_block(backend: str, block: type[Block]) -> None:
@@ -156,17 +158,40 @@ def register_block(backend: str, block: type[Block]) -> None:
     Raises:
         ValueError: the name is taken by another struct.
     """
-    if block_type(backend) not in (None, block):
+    if (BUILTIN_BLOCKS.get(backend) or _REGISTERED.get(backend)) not in (None, block):
         raise ValueError(f"cannot register backend {backend!r}: the name is taken")
     if backend not in BUILTIN_BLOCKS:
         _REGISTERED[backend] = block
 
 
+def load_when_unknown(load: Callable[[], Iterable[str]]) -> None:
+    """
+    Have *load* called once, as soon as anybody asks for a backend that is not known.
+
+    Args:
+        load: Registers blocks, and returns a sentence for each that it could not.
+    """
+    _LOADERS.append(load)
+
+
 def block_type(backend: str) -> type[Block] | None:
     """Return the struct of *backend*'s block, or None for a backend that nobody registered."""
+    if backend not in BUILTIN_BLOCKS and backend not in _REGISTERED:
+        _load()
     return BUILTIN_BLOCKS.get(backend) or _REGISTERED.get(backend)
 
 
 def known_backends() -> tuple[str, ...]:
     """Name every backend the wire knows, built-in ones first."""
+    _load()
     return (*BUILTIN_BLOCKS, *_REGISTERED)
+
+
+def backend_problems() -> tuple[str, ...]:
+    """Say why further backends are not known though something offers them."""
+    return tuple(_PROBLEMS)
+
+
+def _load() -> None:
+    while _LOADERS:
+        _PROBLEMS.extend(_LOADERS.pop()())

@@ -20,6 +20,7 @@ from weft.wire.blocks import (
     RcloneBlock,
     Virtio9pBlock,
     VirtiofsBlock,
+    backend_problems,
     block_type,
     known_backends,
 )
@@ -111,8 +112,8 @@ class ShareMount(Tolerant, frozen=True, kw_only=True):
     def _check_block(self) -> None:
         struct = block_type(self.backend_name)
         if struct is None:
-            known = ", ".join(known_backends())
-            raise DecodeError(f"cannot use backend {self.backend!r}: known are {known}", field="backend")
+            why = "; ".join((f"known are {', '.join(known_backends())}", *backend_problems()))
+            raise DecodeError(f"cannot use backend {self.backend!r}: {why}", field="backend")
         if struct.may_be_absent or self._raw_block() is not None:
             _ = self.block
             return
