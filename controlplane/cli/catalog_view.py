@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from controlplane.cli.output import Column, Row, format_value
-from weft.wire.share import redacted_share, share_to_builtins
+from weft.wire.share import redacted_block, redacted_share, share_to_builtins
 
 if TYPE_CHECKING:
-    from controlplane.records import ShareRecord
+    from controlplane.history import Edition
+    from controlplane.records import RemoteRecord, ShareRecord
 
 SHARE_COLUMNS = (
     Column("ID"),
@@ -24,6 +26,23 @@ SHARE_COLUMNS = (
     Column("LABELS", is_wide=True),
     Column("UPDATED", is_wide=True),
     Column("BY", is_wide=True),
+)
+EDITION_COLUMNS = (
+    Column("EDITION"),
+    Column("STORED"),
+    Column("BY"),
+    Column("TARGETS", is_wide=True),
+    Column("CHANGED"),
+)
+REMOTE_COLUMNS = (
+    Column("REMOTE"),
+    Column("BACKEND"),
+    Column("TYPE"),
+    Column("SHARES"),
+    Column("USED BY", is_wide=True),
+    Column("UPDATED", is_wide=True),
+    Column("BY", is_wide=True),
+    Column("DESCRIPTION", is_wide=True),
 )
 CLASS_COLUMNS = (Column("CLASS"), Column("VMS"), Column("MEMBERS", is_wide=True))
 
@@ -68,6 +87,7 @@ def share_card(record: ShareRecord, *, show_secrets: bool) -> dict[str, Any]:
     share = record.share
     return {
         "share": share_to_builtins(share) if show_secrets else redacted_share(share),
+        "remote": record.remote,
         "targets": {
             "classes": list(record.targets.classes),
             "vms": list(record.targets.vms),
@@ -78,6 +98,56 @@ def share_card(record: ShareRecord, *, show_secrets: bool) -> dict[str, Any]:
         "tenant": record.tenant,
         "description": record.description,
         "labels": dict(record.labels),
+        "created_at": _instant(record.created_at),
+        "created_by": record.created_by,
+        "updated_at": _instant(record.updated_at),
+        "updated_by": record.updated_by,
+    }
+
+
+def edition_row(edition: Edition, *, show_secrets: bool = False) -> Row:
+    """Build the line of one edition."""
+    record = edition.record
+    stored = datetime.fromtimestamp(edition.at_s, UTC).isoformat(timespec="seconds")
+    what = edition.problem or ("ended" if record is None else ", ".join(edition.changed))
+    return Row(
+        name=str(edition.number),
+        cells=(str(edition.number), stored, edition.who, targets_text(record) if record is not None else "", what),
+        record={
+            "edition": edition.number,
+            "stored_at": stored,
+            "by": edition.who,
+            "changed": list(edition.changed),
+            "problem": edition.problem,
+            **({} if record is None else share_card(record, show_secrets=show_secrets)),
+        },
+    )
+
+
+def remote_row(name: str, record: RemoteRecord, users: Sequence[str]) -> Row:
+    """Build the line of one remote; secrets never stand in it."""
+    return Row(
+        name=name,
+        cells=(
+            name,
+            record.backend,
+            str(record.block.get("type", "")),
+            str(len(users)),
+            ", ".join(users),
+            _instant(record.updated_at),
+            record.updated_by,
+            record.description,
+        ),
+        record={"name": name, **remote_card(record, show_secrets=False), "shares": list(users)},
+    )
+
+
+def remote_card(record: RemoteRecord, *, show_secrets: bool) -> dict[str, Any]:
+    """Turn everything about a remote into plain values, secrets replaced unless *show_secrets*."""
+    return {
+        "backend": record.backend,
+        record.backend: dict(record.block) if show_secrets else redacted_block(record.backend, record.block),
+        "description": record.description,
         "created_at": _instant(record.created_at),
         "created_by": record.created_by,
         "updated_at": _instant(record.updated_at),

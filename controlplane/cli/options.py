@@ -86,3 +86,32 @@ def yes_option(function: F) -> F:
     return click.option("--yes", "-y", "assume_yes", is_flag=True, help="Do not ask, also where much changes.")(
         function
     )
+
+
+def assign_options(function: F) -> F:
+    """Add ``--set`` and ``--secret``, repeatable."""
+    secrets = click.option(
+        "--secret", "secrets", multiple=True, metavar="FIELD=WHERE",
+        help="A secret from @FILE, @- (stdin), env:NAME or credential:NAME; repeatable.",
+    )  # fmt: skip
+    sets = click.option(
+        "--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Any field, dotted; empty removes it; repeatable."
+    )
+    return sets(secrets(function))
+
+
+def label_option(function: F) -> F:
+    """Add ``-l``, repeatable; the command gets a map."""
+
+    def parsed(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+        labels = {}
+        for text in texts:
+            name, equals, value = text.partition("=")
+            if not name or not equals:
+                raise click.UsageError(f"--label {text!r}: expected NAME=VALUE", ctx=ctx)
+            labels[name] = value
+        return labels
+
+    return click.option(
+        "-l", "--label", "labels", multiple=True, metavar="NAME=VALUE", callback=parsed, help="A label; repeatable."
+    )(function)

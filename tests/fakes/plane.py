@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from controlplane.records import ShareRecord, Targets
+from controlplane.records import RemoteRecord, ShareRecord, Targets
 from controlplane.results import FanOut, OnProgress, Outcome, Progress, VmProblem
 from controlplane.status import VmView
 from weft.errors import ConfirmationNeededError, ErrorCode, UnknownNameError
 from weft.wire.digest import share_digest
-from weft.wire.ids import ClassName, ShareId, VmId
+from weft.wire.ids import ClassName, RemoteName, ShareId, VmId
 from weft.wire.share import ShareMount
 from weft.wire.status import ShareState
 
@@ -30,6 +30,8 @@ class FakePlane:
         views: What ``status`` and ``vms`` answer.
         needs_yes: Whether every fan-out asks for confirmation.
         sent: What was sent without being stored.
+        connections: The catalog's remotes.
+        asked_for: The filters of the last listing.
     """
 
     records: dict[str, ShareRecord] = field(default_factory=dict)
@@ -40,6 +42,8 @@ class FakePlane:
     needs_yes: bool = False
     sent: list[tuple[ShareMount, tuple[str, ...]]] = field(default_factory=list)
     revision: int = 0
+    connections: dict[RemoteName, RemoteRecord] = field(default_factory=dict)
+    asked_for: dict[str, Any] = field(default_factory=dict)
 
     async def __aenter__(self) -> Self:
         return self
@@ -62,6 +66,7 @@ class FakePlane:
         tenant: str = "",
         description: str = "",
         labels: Mapping[str, str] | None = None,
+        remote: str = "",
         dry_run: bool = False,
         assume_yes: bool = False,
         on_progress: OnProgress | None = None,
@@ -81,6 +86,7 @@ class FakePlane:
                     excepted=tuple(except_vms),
                 ),
                 enabled=not disabled,
+                remote=remote,
                 owner=owner,
                 labels=dict(labels or {}),
             )
@@ -113,8 +119,12 @@ class FakePlane:
         waiting = {vm: VmProblem(vm, None, None, None, "never reported") for vm in asked if vm in self.silent}
         return Outcome(tuple(vm for vm in asked if vm not in failed and vm not in waiting), failed, waiting)
 
-    async def shares(self) -> list[ShareRecord]:
+    async def shares(self, **wanted: Any) -> list[ShareRecord]:
+        self.asked_for = wanted
         return list(self.records.values())
+
+    async def remotes(self) -> dict[RemoteName, RemoteRecord]:
+        return self.connections
 
     async def share(self, share_id: str) -> ShareRecord:
         if share_id not in self.records:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -236,12 +236,21 @@ def redacted_share(share: ShareMount) -> dict[str, Any]:
     for key, value in values.items():
         block = struct if key == share.backend_name and struct is not None else _block_struct(key)
         if block is not None and isinstance(value, dict):
-            infos = field_infos(block)
-            values[key] = {
-                name: redacted_value(item, infos[name].secrecy if name in infos else Secrecy.SECRET_VALUES)
-                for name, item in value.items()
-            }
+            values[key] = _redacted(block, value)
     return values
+
+
+def redacted_block(backend: str, block: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plain values of a backend's block with every secret replaced, for operators' eyes."""
+    return _redacted(block_type(backend) or Block, block)
+
+
+def _redacted(struct: type[Block], block: Mapping[str, Any]) -> dict[str, Any]:
+    infos = field_infos(struct)
+    return {
+        name: redacted_value(item, infos[name].secrecy if name in infos else Secrecy.SECRET_VALUES)
+        for name, item in block.items()
+    }
 
 
 def _block_struct(key: str) -> type[Block] | None:

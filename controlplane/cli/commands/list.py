@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from controlplane.cli.command import command as weft_command
-from controlplane.cli.options import output_option
+from controlplane.cli.options import label_option, output_option, target_options
 from controlplane.cli.session import say, with_plane
 
 
 @weft_command("list")
+@click.option("--owner", default="", metavar="NAME", help="Only this owner's.")
+@click.option("--tenant", default="", metavar="NAME", help="Only this tenant's.")
+@target_options
+@label_option
+@click.option("--backend", default="", metavar="NAME", help="Only of this backend.")
+@click.option("--at", default="", metavar="PATH", help="Only those mounted here or below.")
+@click.option("--remote", default="", metavar="NAME", help="Only those that use this remote.")
 @output_option()
-def command(output: str) -> None:
+def command(output: str, **wanted: Any) -> None:
     """
     List the shares in the catalog.
+
+    Filters given together must all hold. With --vm, also what a class gives the VM.
 
     \b
     Examples:
       weft list -o wide
-      weft list -o name
+      weft list --owner ada --class algebra
+      weft list --at /mnt --label term=2026 -o name
     """
-    records = with_plane(lambda plane: plane.shares())
+    records = with_plane(lambda plane: plane.shares(**wanted))
     from controlplane.cli.catalog_view import SHARE_COLUMNS, share_row
     from controlplane.cli.output import format_listing
 
     rows = [share_row(record) for record in sorted(records, key=lambda record: record.share.id)]
-    if not rows and output in ("table", "wide"):
-        say("no shares yet\n  try: weft publish ID --from SRC --class CLASS")
-        return
-    text = format_listing(SHARE_COLUMNS, rows, output)
-    if text:
-        click.echo(text)
+    if not rows:
+        is_filtered = any(wanted.values())
+        say("no share matches" if is_filtered else "no shares yet\n  try: weft publish ID --from SRC --class CLASS")
+    if rows or output == "json":
+        click.echo(format_listing(SHARE_COLUMNS, rows, output))
