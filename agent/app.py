@@ -13,7 +13,7 @@ import structlog
 
 import weft
 from agent.boot_file import load_boot_file
-from agent.config import AgentConfig
+from agent.config import AgentConfig, build_link_options
 from agent.control import ControlServer
 from agent.credentials import CredentialResolver
 from agent.desired import Accepted, Desired, accept_boot
@@ -39,7 +39,7 @@ from agent.reporter import Reporter
 from agent.run_dir import RunDirLock
 from agent.stored import Arrived
 from weft.errors import ErrorCode, MountError
-from weft.link import Link, LinkOptions
+from weft.link import Link
 from weft.notify import Notifier
 from weft.wire.events import Event
 from weft.wire.ids import ShareId
@@ -102,17 +102,7 @@ class Agent:
             check=self._engine.check,
             on_progress=self._note_progress,
         )
-        self._link = Link(
-            LinkOptions(
-                servers=config.nats,
-                name=f"weft-agent {identity.vm}",
-                creds=config.creds,
-                tls_ca=config.tls_ca,
-                tls_cert=config.tls_cert,
-                tls_key=config.tls_key,
-                inbox_prefix=f"_INBOX_{identity.vm}",
-            )
-        )
+        self._link = Link(build_link_options(config, identity.vm, name=f"weft-agent {identity.vm}"))
         self._feed = Feed(
             self._link,
             identity.vm,

@@ -11,7 +11,7 @@ from typing import Any
 from agent.identity import AUTO
 from agent.mounts.policy import DEFAULT_ROOTS
 from weft.errors import ConfigError, DecodeError, SubjectError
-from weft.link.options import DEFAULT_SERVER, server_problem
+from weft.link.options import DEFAULT_SERVER, LinkOptions, server_problem
 from weft.logs import LEVELS
 from weft.wire.ids import parse_vm_id
 from weft.wire.paths import parse_absolute_path
@@ -206,6 +206,24 @@ def load_config(flags: Mapping[str, Any], environ: Mapping[str, str], *, file: P
     if problems:
         raise ConfigError(problems)
     return AgentConfig(**values)
+
+
+def build_link_options(config: AgentConfig, vm: str, *, name: str) -> LinkOptions:
+    """
+    Build what the guest *vm* connects with.
+
+    Raises:
+        ConfigError: the settings make no sense together.
+    """
+    return LinkOptions(
+        servers=config.nats,
+        name=name,
+        creds=config.creds,
+        tls_ca=config.tls_ca,
+        tls_cert=config.tls_cert,
+        tls_key=config.tls_key,
+        inbox_prefix=f"_INBOX_{vm}",
+    )
 
 
 def _read_file(path: Path, *, is_required: bool, problems: list[str]) -> dict[str, Any]:

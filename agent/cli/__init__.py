@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 import weft
-from agent.cli import install, resync, retry, route, run, status, unmount, wait
+from agent.cli import doctor, install, resync, retry, route, run, status, try_, unmount, wait
 from weft.errors import ConfigError, NotConvergedError, WeftError
 
-COMMANDS = (run, status, route, wait, unmount, retry, resync, install)
+COMMANDS = (run, status, route, wait, unmount, retry, resync, try_, doctor, install)
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 

@@ -166,6 +166,15 @@ class Driver(abc.ABC):
         """Return the client's version, None where there is no client or it does not say."""
         return None
 
+    def find_version_problem(self, version: str | None) -> tuple[str, str] | None:
+        """
+        Say what is wrong with a client of *version*, and what to do; None where it will do; pure.
+
+        Args:
+            version: As :meth:`find_version` found it.
+        """
+        return None
+
     async def check(self, context: MountContext, *, deadline_s: float) -> None:
         """
         Check what can be known before the old mount goes (client version, key, volume, server).

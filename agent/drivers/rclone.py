@@ -13,7 +13,7 @@ from agent.drivers.base import Driver, Failure, MountCommand, MountContext, Pend
 from agent.drivers.failures import classify
 from agent.drivers.programs import PATH, build_environment, build_links
 from agent.drivers.rclone_cache import find_waiting, mend
-from agent.drivers.rclone_check import check_listing, check_version
+from agent.drivers.rclone_check import check_listing, check_version, find_version_problem
 from agent.drivers.rclone_config import MAIN, build_config, find_source_paths
 from agent.drivers.rclone_control import answers_control, find_uploads, hasten_uploads, refresh_listings, set_keys
 from agent.drivers.rclone_failures import SIGNS
@@ -94,6 +94,9 @@ class RcloneDriver(Driver):
 
     async def find_version(self, programs: Mapping[str, Path]) -> str | None:
         return await self._version.find(programs.get("rclone"))
+
+    def find_version_problem(self, version: str | None) -> tuple[str, str] | None:
+        return find_version_problem(version)
 
     async def check(self, context: MountContext, *, deadline_s: float) -> None:
         share, block = context.share, _block(context.share)

