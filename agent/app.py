@@ -45,6 +45,9 @@ from weft.wire.events import Event
 from weft.wire.ids import ShareId
 from weft.wire.status import AgentInfo, ShareError, ShareState, VmStatus
 
+HELPERS_AT_MOST = 512
+"""One waits for each share that hangs, for as long as that lasts; there must be more than a guest has shares."""
+
 log = structlog.get_logger("weft.agent")
 
 
@@ -71,7 +74,7 @@ class Agent:
         self._ledger = Ledger(config.state_dir, identity.vm)
         self._committing = asyncio.Lock()
         self._kept_away: frozenset[ShareId] = frozenset()
-        self._walker = Walker()
+        self._walker = Walker(max_outstanding=HELPERS_AT_MOST)
         self._table = MountTableWatcher()
         drivers = load_drivers(allow_options=frozenset(config.allow_option))
         self._engine = MountEngine(

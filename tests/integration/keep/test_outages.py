@@ -1,4 +1,4 @@
-"""A CubeFS cluster that stops answering: its client hangs, recovers by itself, and is never helped by a remount."""
+"""Backends that go away or refuse: clients recover by themselves, or with new keys, and never by a remount."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from agent.drivers.cubefs import CubefsDriver
+from agent.drivers.rclone import RcloneDriver
 from agent.mounts.liveness_watch import Rhythm
 from tests.parts.cubefs import CubefsCluster
 from tests.parts.engine_rig import WAIT_S, EngineRig
+from tests.parts.rclone_servers import RcloneServer, rclone_binary
 from tests.parts.shares import unmount
 from weft.errors import ErrorCode
-from weft.wire.share import parse_share
+from weft.wire.share import ShareMount, parse_share
 
 pytestmark = pytest.mark.integration
 
@@ -44,3 +46,28 @@ async def test_stopped_metanodes_are_a_hang_that_is_waited_for(tmp_path: Path, r
             assert rig.pid_of("data") == pid
             assert not any(error is not None and not error.keeps_old for _, error in rig.changes)
             await engine.apply(unmount("data"))
+
+
+async def test_keys_that_expired_are_told_and_new_ones_taken_live(tmp_path: Path, rig: EngineRig) -> None:
+    """The mount looks fine until its root is read; it stays, and works again with the keys of a changed spec."""
+    rig.rhythm = Rhythm(interval_s=0.2, read_every=1)
+    rig.more_drivers = {"rclone": RcloneDriver()}
+    rig.more_programs = {"rclone": Path(rclone_binary()), "fusermount3": Path("/usr/bin/fusermount3")}
+    async with RcloneServer.s3(tmp_path) as server, rig.engine() as engine:
+        (server.root / "bucket").mkdir()
+        await engine.apply(s3_share(rig, server))
+        pid = rig.pid_of("data")
+        await server.rotate_keys()
+        expired = await rig.wait_for_change(lambda error: error is not None)
+        assert expired is not None
+        assert (expired.code, expired.keeps_old) == (ErrorCode.AUTH, True)
+        await engine.apply(s3_share(rig, server))
+        await rig.wait_for_change(lambda error: error is None)
+        assert rig.pid_of("data") == pid
+        await engine.apply(unmount("data"))
+
+
+def s3_share(rig: EngineRig, server: RcloneServer) -> ShareMount:
+    options = {"dir-cache-time": "100ms", "low-level-retries": "1"}
+    block = {"type": "s3", "path": "bucket", "config": server.config, "options": options}
+    return parse_share({"id": "data", "backend": "rclone", "mount_point": str(rig.root / "data"), "rclone": block})
