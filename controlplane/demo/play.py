@@ -66,13 +66,33 @@ async def _play_step(step: Step, stage: Stage, audience: Audience) -> None:
     started_s = time.monotonic()
     try:
         async with asyncio.timeout(STEP_S) as deadline:
-            seen = await step.perform(stage)
+            seen = await _perform_guarded(step, stage)
     except (WeftError, OSError) as exc:
         reason = f"no end within {STEP_S:g} s" if deadline.expired() else str(exc)
         audience.saw(Told(step.title, False, time.monotonic() - started_s, Seen(reason)))
         audience.warned(stage.last_lines())
         raise DemoFailure(f"cannot finish the demo: {reason}") from exc
     audience.saw(Told(step.title, True, time.monotonic() - started_s, seen))
+
+
+async def _perform_guarded(step: Step, stage: Stage) -> Seen:
+    """Perform *step*, and fail at once when an agent ends that should not: what waits for it would wait in vain."""
+    alarm = asyncio.create_task(stage.alarm())
+    work = asyncio.create_task(step.perform(stage))
+
+    def stop(ended: asyncio.Task[None]) -> None:
+        if not ended.cancelled() and ended.exception() is not None:
+            work.cancel()
+
+    alarm.add_done_callback(stop)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if alarm.done():
+            await alarm  # raises what it saw
+        raise
+    finally:
+        alarm.cancel()
 
 
 async def _expect_nothing(stage: Stage) -> Seen:

@@ -118,6 +118,23 @@ class Stage:
             raise DemoFailure(f"cannot find one mount and one client of {share_id} in {vm}")
         return found
 
+    async def alarm(self) -> None:
+        """
+        Watch the agents that run now, until nobody is left to watch.
+
+        Raises:
+            DemoFailure: One ended, and nobody ended it.
+        """
+        await asyncio.gather(
+            *(self._watch(vm, guest.pid) for vm, guest in self._guests.items() if guest.pid is not None)
+        )
+
+    async def _watch(self, vm: VmId, pid: int) -> None:
+        guest = self._guests[vm]
+        code = await guest.ended()
+        if guest.pid == pid:  # who ends an agent forgets it first
+            raise DemoFailure(f"the agent of {vm} ended by itself, with exit code {code}")
+
     def last_lines(self) -> list[str]:
         """Return what each agent logged last."""
         lines = []

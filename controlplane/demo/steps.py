@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from controlplane.cli.output import format_listing
 from controlplane.cli.status_view import VM_COLUMNS, counts_table, vm_row, vm_state
@@ -39,6 +40,9 @@ class Seen:
     table: str = ""
 
 
+Perform = Callable[[Stage], Coroutine[Any, Any, Seen]]
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """
@@ -50,10 +54,10 @@ class Step:
     """
 
     title: str
-    perform: Callable[[Stage], Awaitable[Seen]]
+    perform: Perform
 
 
-def step(title: str) -> Callable[[Callable[[Stage], Awaitable[Seen]]], Step]:
+def step(title: str) -> Callable[[Perform], Step]:
     """Make a function the step called *title*."""
     return lambda perform: Step(title, perform)
 

@@ -74,7 +74,8 @@ async def test_the_story_comes_true_and_leaves_nothing(home: Path) -> None:
     async with demo(home) as process:
         code, out, err = await finish(process)
 
-    assert (code, err) == (0, "")
+    assert code == 0, out + err
+    assert not err, err
     lines = [line for line in out.splitlines() if line.startswith("✓")]
     titles = [step.title for step in STORY] + [LAST_TITLE]
     assert [title for title, line in zip(titles, lines, strict=True) if f" s  {title}" not in line] == []
@@ -109,6 +110,19 @@ async def test_a_server_that_dies_fails_the_step_that_needs_it(home: Path) -> No
     assert "Traceback" not in err
 
 
+async def test_an_agent_that_ends_by_itself_is_named_at_once(home: Path) -> None:
+    """What would wait for it does not wait."""
+    async with demo(home) as process:
+        await until_line(process, "have mounted both")
+        (agent,) = [child for child in descendants_of(process.pid) if _command(child)[2:5] == ["run", "--vm", "vm-1"]]
+        os.kill(agent.pid, signal.SIGKILL)
+        code, _, err = await finish(process)
+
+    assert code == 1
+    last = err.splitlines()[-1]
+    assert last == f"weft: cannot finish the demo: the agent of vm-1 ended by itself, with exit code -{signal.SIGKILL}"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_an_interrupted_demo_leaves_nothing(home: Path, number: signal.Signals) -> None:
     """Whatever is mounted and running then goes; the exit code is that of an interruption."""
@@ -140,7 +154,10 @@ async def test_what_is_missing_is_named_before_anything_starts(home: Path, progr
 
 
 def _command(process: Process) -> list[str]:
-    return Path(f"/proc/{process.pid}/cmdline").read_text().split("\0")
+    try:
+        return Path(f"/proc/{process.pid}/cmdline").read_text().split("\0")
+    except FileNotFoundError:
+        return []  # one of the agents' short-lived helpers
 
 
 def _mask(program: str) -> str:

@@ -52,7 +52,7 @@ async def up(*argv: str) -> AsyncIterator[Running]:
         async with asyncio.timeout(DEADLINE_S):
             while not (said and said[-1].startswith("ready")):
                 line = (await process.stderr.readline()).decode().rstrip()
-                assert line or process.returncode is None, "\n".join(said)
+                assert line, "\n".join(said)
                 said.append(line)
         url = next(found[0] for line in said if (found := re.search(r"nats://\S+", line)))
         yield Running(process, url, said)
