@@ -65,7 +65,7 @@ class AgentConfig:
     allow_option: tuple[str, ...] = ()
     shield: bool = False
     share_mounts: Path | None = None
-    probe_interval_s: float = 10.0
+    probe_interval_s: float = 15.0
     probe_deadline_s: float = 5.0
     abort_after_s: float | None = None
     heartbeat_s: float = 30.0

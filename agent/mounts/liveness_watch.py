@@ -45,9 +45,9 @@ class Rhythm:
         abort_after_s: Until a hang that goes on is ended by force; None for never.
     """
 
-    interval_s: float = 10.0
+    interval_s: float = 15.0
     deadline_s: float = 5.0
-    read_every: int = 6
+    read_every: int = 4
     read_deadline_s: float = 30.0
     abort_after_s: float | None = None
 
