@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from controlplane.heard import describe_claim
 from controlplane.results import FanOut, VmProblem
-from weft.errors import PERMANENT_CODES
+from weft.errors import PERMANENT_CODES, ErrorCode
 from weft.wire.ids import ShareId, VmId
 from weft.wire.status import ShareState, ShareStatus, VmStatus
 
@@ -78,6 +79,12 @@ def judge(vm: VmId, goal: Goal, status: VmStatus | None) -> Lacking | None:
     ]
     # A final failure is the most telling, then any failure; several shares of a VM make one line.
     return max(found, key=lambda lacking: (lacking.is_final, lacking.is_failed), default=None)
+
+
+def judge_claim(vm: VmId, claimants: Sequence[str]) -> Lacking:
+    """Judge a VM under whose id several guests report: what one has says nothing about the others."""
+    problem = VmProblem(vm, None, None, ErrorCode.CONFLICT, describe_claim(vm, claimants))
+    return Lacking(problem, is_failed=True, is_final=True)
 
 
 def _lacking_revision(vm: VmId, goal: Goal, status: VmStatus) -> Lacking:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Self
 
+import msgspec
 from nats.aio.msg import Msg
 
 from controlplane.stored import StoredMessage
@@ -12,8 +12,7 @@ from controlplane.stored import StoredMessage
 _PREFIX = "$JS.ACK."
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """
     One message that a consumer delivered.
 

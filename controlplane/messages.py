@@ -35,6 +35,7 @@ class _Frame(msgspec.Struct):
 
 _FRAMES = msgspec.json.Decoder(_Frame)
 _ELEMENTS = msgspec.json.Decoder(list[_Element])
+_PIECES = msgspec.json.Decoder(list[msgspec.Raw])
 FRAME_FIELDS = frozenset({"vm", "revision", "catalog", "shares", "gone"})
 """Names a share's own unknown fields must not have if it is to stand at the top level."""
 
@@ -88,6 +89,21 @@ class LastMessage:
         except msgspec.DecodeError:
             return frozenset()
         return frozenset(ShareId(element.id) for element in elements if isinstance(element.id, str))
+
+    @cached_property
+    def elements(self) -> dict[ShareId, bytes]:
+        """The shares of its list as they are encoded, by id; of one that stands twice the first counts."""
+        if self._frame is None or not self.is_set:
+            return {}
+        try:
+            ids, encoded = _ELEMENTS.decode(self._frame.shares), _PIECES.decode(self._frame.shares)
+        except msgspec.DecodeError:
+            return {}
+        found: dict[ShareId, bytes] = {}
+        for element, piece in zip(ids, encoded, strict=True):
+            if isinstance(element.id, str):
+                found.setdefault(ShareId(element.id), bytes(piece))
+        return found
 
     @cached_property
     def single(self) -> ShareMount | None:

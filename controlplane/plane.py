@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import getpass
 import time
@@ -23,12 +24,14 @@ from controlplane.records import CatalogSnapshot, ShareRecord
 from controlplane.refresh import find_record
 from controlplane.refreshing import Refreshing
 from controlplane.results import FanOut, OnProgress, Outcome
-from controlplane.roster import Roster, unknown
+from controlplane.roster import CatalogRoster, Roster, ask_roster, unknown
 from controlplane.routing import VmRoute, read_route
-from controlplane.status import VmView, build_views, read_heard, read_revisions
+from controlplane.status import read_heard, read_wanted
+from controlplane.status_watch import StatusWatch
 from controlplane.streams import InitReport, ensure
 from controlplane.trail import TrailEntry, read_trail
 from controlplane.unstored import send_unstored
+from controlplane.views import VmView, build_views
 from controlplane.wait import wait_for
 from weft.link import Link, LinkOptions
 from weft.wire.ids import VmId, parse_share_id, parse_vm_id
@@ -294,15 +297,30 @@ class ControlPlane(Refreshing):
             BrokerError: The streams could not be read.
         """
         asked = None if vms is None else list(dict.fromkeys(parse_vm_id(vm) for vm in vms))
-        heard, now_s = await read_heard(self._link, asked)
-        revisions = await read_revisions(self._link, asked)
-        snapshot = await self._catalog.load()
-        classes = await self.classes()
-        known = {*heard, *revisions, *mentioned_vms(snapshot)}.union(*classes.values())
+        # Read at the same time, the broker works while we decode.
+        (heard, now_s), wanted, snapshot = await asyncio.gather(
+            read_heard(self._link, asked), read_wanted(self._link, asked), self._catalog.load()
+        )
+        roster = self._roster or CatalogRoster(snapshot)
+        classes = await ask_roster(roster, await roster.classes())
+        known = {*heard, *wanted, *mentioned_vms(snapshot)}.union(*classes.values())
         for vm in asked or ():
             if vm not in known:
                 raise unknown("VM", vm, known)
-        return build_views(asked if asked is not None else sorted(known), heard, revisions, classes, now_s=now_s)
+        return build_views(asked if asked is not None else sorted(known), heard, wanted, classes, now_s=now_s)
+
+    def watch_status(self) -> StatusWatch:
+        """
+        Watch every VM; ``async with`` it, then ``wait`` for news and ask for its ``views``.
+
+        Raises:
+            BrokerError: On entry: the streams could not be read.
+        """
+
+        async def read_mentioned() -> frozenset[VmId]:
+            return mentioned_vms(await self._catalog.load())
+
+        return StatusWatch(self._link, read_classes=self.classes, read_mentioned=read_mentioned)
 
     def events(
         self, *, vm: str | None = None, share_id: str | None = None, since_s: float = 3600.0, follow: bool = False

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from controlplane.jetstream import last_message
-from controlplane.status import VmView
+from controlplane.views import VmView
 from weft.errors import DecodeError
 from weft.link import Link
 from weft.wire.answer import RouteAnswer, Seen, build_answer

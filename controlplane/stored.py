@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
-    """A message as a stream holds it; *stored_at_s* is the broker's clock, as a Unix time."""
+class StoredMessage(msgspec.Struct, frozen=True, gc=False):
+    """
+    A message as a stream holds it; *stored_at_s* is the broker's clock, as a Unix time.
+
+    A struct, because a fleet's reports are tens of thousands of these: making one takes a fifth of a dataclass's time.
+    """
 
     subject: str
     seq: int

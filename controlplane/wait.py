@@ -9,10 +9,11 @@ from collections.abc import Mapping
 import structlog
 from nats.aio.msg import Msg
 
-from controlplane.convergence import Goal, Lacking, judge
+from controlplane.convergence import Goal, Lacking, judge, judge_claim
+from controlplane.heard import parse_boot_id, parse_status
 from controlplane.reader import read_last
 from controlplane.results import OnProgress, Outcome, Progress
-from controlplane.status import parse_status
+from controlplane.status import read_heard
 from weft.errors import BrokerUnreachableError
 from weft.link import Link
 from weft.wire.ids import VmId
@@ -67,6 +68,9 @@ class _Waiting:
         self._goals = goals
         self._on_progress = on_progress
         self._heard: set[VmId] = set()
+        self._boot_ids: dict[VmId, str] = {}
+        self._suspects: set[VmId] = set()
+        self._claimants: dict[VmId, tuple[str, ...]] = {}
         self._lacking: dict[VmId, Lacking] = {}
         self._open: set[VmId] = set()
         self._news = asyncio.Event()
@@ -76,23 +80,38 @@ class _Waiting:
     async def run(self, link: Link) -> None:
         """Return once nothing is left to wait for."""
         self._tell()
+        self._suspects = set(self._goals)
         pauses_s = itertools.chain(LOOK_AGAIN_S, itertools.repeat(LOOK_AGAIN_S[-1]))
-        while self._open:
+        while self._open or self._suspects:
             try:
-                await self._read(link)
+                await link.flush()  # the subscription has arrived: what is reported from now on is heard
+                await self._read_kept(link)
+                await self._read_last(link)
             except BrokerUnreachableError as exc:
                 log.debug("status.unread", error=str(exc))
-            if self._open:
+            self._tell()
+            if self._open or self._suspects:
                 await self._until_news(next(pauses_s))
 
-    async def _read(self, link: Link) -> None:
-        await link.flush()  # the subscription has arrived: what is reported from now on is heard
+    async def _read_kept(self, link: Link) -> None:
+        """Read all that is kept of VMs of which it is not known whether they are one guest: everybody at first."""
+        if not self._suspects:
+            return
+        asked = frozenset(self._suspects)
+        heard, _ = await read_heard(link, asked)
+        self._suspects -= asked
+        for vm, kept in heard.items():
+            self._boot_ids.setdefault(vm, kept.boot_ids[-1] if kept.boot_ids else "")
+            self._claimants[vm] = kept.claimants
+            if kept.claimants or vm not in self._heard:
+                self._judge(vm, kept.status)
+
+    async def _read_last(self, link: Link) -> None:
         subjects = [status_subject(vm) for vm in self._open]
         for message in (await read_last(link, STATUS_STREAM, subjects, everything=STATUS_ALL)).values():
             vm = vm_of_subject(message.subject)
             if vm not in self._heard:
                 self._judge(vm, parse_status(message.data))
-        self._tell()
 
     async def _until_news(self, timeout_s: float) -> None:
         """Sleep until nothing is open, the link is back, or it is time for another look."""
@@ -108,6 +127,15 @@ class _Waiting:
         vm = VmId(msg.subject.removeprefix(STATUS_PREFIX))
         if vm not in self._goals:
             return
+        boot_id = parse_boot_id(msg.data)
+        if self._boot_ids.setdefault(vm, boot_id) != boot_id:
+            # Another boot, or another guest: the reports that the stream keeps tell which.
+            self._boot_ids[vm] = boot_id
+            self._heard.discard(vm)
+            self._suspects.add(vm)
+            self._open.add(vm)
+            self._news.set()
+            return
         self._heard.add(vm)
         if self._judge(vm, parse_status(msg.data)):
             self._tell()
@@ -122,7 +150,8 @@ class _Waiting:
     def _judge(self, vm: VmId, status: VmStatus | None) -> bool:
         """Judge *vm* by its latest report; True where its standing changed."""
         before = self._lacking.get(vm)
-        lacking = judge(vm, self._goals[vm], status)
+        claimants = self._claimants.get(vm)
+        lacking = judge_claim(vm, claimants) if claimants else judge(vm, self._goals[vm], status)
         if lacking is None:
             self._lacking.pop(vm, None)
         else:

@@ -14,6 +14,7 @@ from controlplane.cli.exits import FAILED, NOT_CONVERGED, leave
 from controlplane.cli.outcome import (
     changes_of,
     fan_out_record,
+    next_step,
     outcome_record,
     problems_of,
     summary_of,
@@ -116,3 +117,6 @@ def report_outcome(outcome: Outcome, *, timeout_s: float) -> None:
     say(verdict_of(outcome, timeout_s=timeout_s))
     for line in problems_of(outcome, now=datetime.now(UTC)):
         click.echo(line)
+    step = next_step(outcome)
+    if step:
+        say(f"  try: {step}")

@@ -66,6 +66,15 @@ def problems_of(outcome: Outcome, *, now: datetime) -> list[str]:
     return _aligned([_problem_cells(problems[vm], now) for vm in sorted(problems, key=natural)])
 
 
+def next_step(outcome: Outcome) -> str:
+    """Name the command to run next, empty where every VM has converged."""
+    if outcome.failed:
+        vm = min(outcome.failed, key=natural)
+        share_id = outcome.failed[vm].share_id
+        return f"weft status {vm}" + (f", and when it is mended: weft retry {share_id} --wait" if share_id else "")
+    return f"weft status {min(outcome.waiting, key=natural)}" if outcome.waiting else ""
+
+
 def _problem_cells(problem: VmProblem, now: datetime) -> tuple[str, ...]:
     message = problem.message
     if problem.retry_at is not None:

@@ -51,8 +51,15 @@ class PlainLines:
         if step <= self._step:
             return []
         self._step = step
-        failed = f", {progress.failed} failed" if progress.failed else ""
-        return [f"{progress.phase}: {progress.done}/{progress.total}{failed}"]
+        return [f"{progress.phase}: {progress.done}/{progress.total}{_details(progress, ', ')}"]
+
+
+def _details(progress: Progress, gap: str) -> str:
+    """Say who is neither done nor at ease, after *gap*; empty while there is nothing to say."""
+    waiting = progress.total - progress.done - progress.failed if progress.phase == "wait" else 0
+    counts = ((progress.failed, "failed"), (waiting, "waiting"))
+    text = ", ".join(f"{number} {word}" for number, word in counts if number)
+    return f"{gap}{text}" if text else ""
 
 
 @contextmanager
@@ -68,12 +75,11 @@ def _bar() -> Iterator[OnProgress]:
         def show(progress: Progress) -> None:
             if progress.phase not in tasks:
                 tasks[progress.phase] = bar.add_task(progress.phase, total=progress.total)
-            failed = f" ({progress.failed} failed)" if progress.failed else ""
             bar.update(
                 tasks[progress.phase],
                 completed=progress.done,
                 total=progress.total,
-                description=f"{progress.phase}{failed}",
+                description=f"{progress.phase}{_details(progress, ' ')}",
             )
 
         yield show

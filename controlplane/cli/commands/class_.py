@@ -167,18 +167,19 @@ def set_members(
 @command.command("delete")
 @click.argument("name", metavar="CLASS")
 @click.option("--with-shares", is_flag=True, help="Also where shares are published to it.")
+@wait_options
 @output_option("table", "json")
-def delete(name: str, with_shares: bool, output: str) -> None:
+def delete(name: str, with_shares: bool, wait: bool, timeout_s: float, output: str) -> None:
     """
     Delete CLASS.
 
     \b
     Examples:
-      weft class delete algebra --with-shares
+      weft class delete algebra --with-shares --wait
     """
     run_fan_out(
         lambda plane, yes, on_progress: plane.delete_class(name, with_shares=with_shares, on_progress=on_progress),
-        Manner(f"deleted class {name}", output),
+        Manner(f"deleted class {name}", output, wait, timeout_s),
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 
 import nats
 import pytest
+from nats.aio.client import Client
 
 from controlplane import ControlPlane
 from controlplane.results import Progress
@@ -127,7 +128,47 @@ async def test_two_guests_with_one_id_are_seen(broker: Broker, plane: ControlPla
     await nc.close()
     (view,) = await plane.status(["vm-1"])
     assert view.is_claimed_twice
-    assert view.problem == "two guests report under this id"
+    assert view.problem == "two guests claim vm-1: boot ids one, two"
+
+
+async def test_two_guests_with_one_id_end_a_wait_with_their_names(broker: Broker, plane: ControlPlane) -> None:
+    """They have taken turns all along; that one has the share says nothing about the other."""
+    nc = await nats.connect(broker.url)
+    for boot_id in ("one", "two", "one"):
+        await report(nc, "vm-1", 0, boot_id)
+    fan_out = await plane.publish(share("a"), vms=["vm-1", "vm-2"])
+    seen = asyncio.Event()
+    waiting = asyncio.create_task(plane.wait(fan_out, timeout_s=600, on_progress=lambda progress: seen.set()))
+    async with asyncio.timeout(20):
+        await seen.wait()
+        await report(nc, "vm-2", fan_out.stored["vm-2"], "other")  # type: ignore[index]
+        await report(nc, "vm-1", fan_out.stored["vm-1"], "two")  # type: ignore[index]
+        await waiting
+    await nc.close()
+    outcome = await waiting
+    assert outcome.converged == ("vm-2",)
+    problem = outcome.failed["vm-1"]  # type: ignore[index]
+    assert (problem.code, problem.message) == (ErrorCode.CONFLICT, "two guests claim vm-1: boot ids one, two")
+
+
+async def test_a_reboot_in_the_middle_of_a_wait_is_no_second_guest(broker: Broker, plane: ControlPlane) -> None:
+    """A boot id that does not come back is the same guest, later."""
+    nc = await nats.connect(broker.url)
+    await report(nc, "vm-1", 0, "one")
+    fan_out = await plane.publish(share("a"), vms=["vm-1"])
+    seen = asyncio.Event()
+    waiting = asyncio.create_task(plane.wait(fan_out, timeout_s=600, on_progress=lambda progress: seen.set()))
+    async with asyncio.timeout(20):
+        await seen.wait()
+        await report(nc, "vm-1", fan_out.stored["vm-1"], "two")  # type: ignore[index]
+        outcome = await waiting
+    await nc.close()
+    assert outcome.is_converged
+
+
+async def report(nc: Client, vm: str, revision: int, boot_id: str) -> None:
+    status = VmStatus(vm=vm, boot_id=boot_id, held_revision=revision, shares=(mounted(vm, share("a")),))
+    await nc.jetstream().publish(f"weft.status.{vm}", encode_status(status))
 
 
 async def test_a_vm_that_never_reported_is_warned_about(broker: Broker, plane: ControlPlane) -> None:

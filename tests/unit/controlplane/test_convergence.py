@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from controlplane.convergence import Goal, Lacking, goals_of, judge
+from controlplane.convergence import Goal, Lacking, goals_of, judge, judge_claim
+from controlplane.heard import ASSUMED_HEARTBEAT_S, build_heard, is_stale, takes_turns
 from controlplane.results import FanOut
-from controlplane.status import ASSUMED_HEARTBEAT_S, build_heard, is_stale, takes_turns
 from controlplane.stored import StoredMessage
 from weft.errors import ErrorCode
 from weft.wire.ids import ShareId, VmId
@@ -152,3 +152,10 @@ def test_an_unreadable_report_does_not_hide_an_older_one() -> None:
     assert heard.status is not None
     assert heard.status.boot_id == "b"
     assert heard.reported_at_s == 20.0
+
+
+def test_two_guests_with_one_id_are_a_failure_that_names_them() -> None:
+    """What one of them has says nothing about the other."""
+    lacking = judge_claim(VM, ("one", "two"))
+    assert (lacking.is_failed, lacking.is_final, lacking.problem.code) == (True, True, ErrorCode.CONFLICT)
+    assert lacking.problem.message == "two guests claim vm-1: boot ids one, two"

@@ -18,7 +18,7 @@ def test_a_line_per_quarter_and_phase() -> None:
         "publish: 500/1000",
         "publish: 750/1000",
         "publish: 1000/1000",
-        "wait: 500/1000, 2 failed",
+        "wait: 500/1000, 2 failed, 498 waiting",
     ]
 
 

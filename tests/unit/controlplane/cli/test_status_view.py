@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from controlplane.cli.status_view import counts_table, is_failed, reasons_table, status_record, vm_row, vm_state
-from controlplane.status import VmView
+from controlplane.cli.status_view import (
+    counts_table,
+    headline,
+    is_failed,
+    next_step,
+    reasons_table,
+    status_record,
+    vm_row,
+    vm_state,
+)
+from controlplane.views import VmView
 from weft.errors import ErrorCode
 from weft.wire.ids import ClassName, VmId
 from weft.wire.status import ShareError, ShareState, ShareStatus, VmStatus
@@ -74,16 +85,69 @@ def test_failures_are_grouped_by_reason_the_most_frequent_first() -> None:
 
 
 def test_records_are_what_the_guest_sent() -> None:
-    """A VM that never reported still has its id and an empty list."""
-    assert status_record(VmView(VmId("v"))) == {"vm": "v", "shares": []}
-    assert status_record(view("v", ShareState.MOUNTED)) == {
-        "vm": "v",
-        "held_revision": 5,
-        "shares": [{"id": "s0", "state": "mounted"}],
+    """A VM that never reported still has its id and an empty list; what is known here stands apart."""
+    never = status_record(VmView(VmId("v")))
+    assert (never.pop("seen")["problem"], never) == ("has never reported", {"vm": "v", "shares": []})
+    record = status_record(view("v", ShareState.MOUNTED))
+    assert record.pop("seen") == {
+        "state": "ok",
+        "problem": None,
+        "classes": ["algebra"],
+        "stored_revision": 5,
+        "reported_age_s": 3.0,
+        "boot_ids": [],
+        "shares": {"s0": {"counts_as": "mounted", "departs": None, "wanted_digest": None}},
     }
+    assert record == {"vm": "v", "held_revision": 5, "shares": [{"id": "s0", "state": "mounted"}]}
+
+
+def test_what_a_newer_guest_says_is_in_its_record() -> None:
+    """Tables show what this version knows; the record is the report itself."""
+    seen = view("v", ShareState.MOUNTED)
+    sent = b'{"vm":"v","mood":"fine","shares":[]}'
+    assert status_record(dataclasses.replace(seen, report=sent))["mood"] == "fine"
 
 
 def test_the_line_of_a_vm_shows_its_first_problem() -> None:
     """What is wrong with the VM itself goes before what is wrong with a share."""
     assert vm_row(view("v", ShareState.BACKOFF)).cells[-1] == "unreachable: cannot reach x"
-    assert vm_row(view("v", ShareState.BACKOFF, is_stale=True)).cells[-1] == "is silent"
+    assert vm_row(view("v", ShareState.BACKOFF, is_stale=True)).cells[-1] == "has been silent for 3s"
+    assert vm_row(view("v", ShareState.MOUNTED, held=4)).cells[-1] == "obeys revision 4, stored is 5"
+
+
+def test_silent_vms_are_one_line_whenever_they_fell_silent() -> None:
+    """A rack that lost its power is one failure."""
+    views = [
+        dataclasses.replace(view(f"vm-{n}", ShareState.MOUNTED, is_stale=True), reported_age_s=60.0 * n)
+        for n in range(3, 6)
+    ]
+    assert len(reasons_table(views).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("views", "step"),
+    [
+        pytest.param([view("v", ShareState.MOUNTED)], "", id="all well"),
+        pytest.param(
+            [view("vm-10", ShareState.BACKOFF), view("vm-9", ShareState.BACKOFF)],
+            "weft status vm-9, and when it is mended: weft retry s0",
+            id="a share fails",
+        ),
+        pytest.param([VmView(VmId("vm-3"))], "systemctl status weft-agent, in vm-3", id="never reported"),
+        pytest.param(
+            [VmView(VmId("vm-7"), VmStatus(vm="vm-7"), claimants=("a", "b"))],
+            "give one of the guests its own id (weft-agent run --vm ID), then weft vm forget vm-7",
+            id="two guests with one id",
+        ),
+    ],
+)
+def test_the_next_command_is_named(views: list[VmView], step: str) -> None:
+    """What is most wrong decides."""
+    assert next_step(views) == step
+
+
+def test_the_head_counts_how_vms_are() -> None:
+    """Each VM is in one state."""
+    views = [view("a", ShareState.MOUNTED), view("b", ShareState.BACKOFF), VmView(VmId("c"))]
+    assert headline(views) == "3 VMs: 1 ok, 1 failing, 1 silent"
+    assert headline([]) == "no VMs"
