@@ -7,9 +7,10 @@ import dataclasses
 import getpass
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from nats.aio.client import Client
 
@@ -36,6 +37,9 @@ from controlplane.wait import wait_for
 from weft.link import Link, LinkOptions
 from weft.wire.ids import VmId, parse_share_id, parse_vm_id
 from weft.wire.share import ShareMount
+
+if TYPE_CHECKING:
+    from controlplane.serve import Served
 
 
 class ControlPlane(Refreshing):
@@ -278,6 +282,37 @@ class ControlPlane(Refreshing):
             BrokerError: The broker has JetStream, so that publishing stores, or was lost.
         """
         return await send_unstored(self._link, share, [parse_vm_id(vm) for vm in vms])
+
+    def serve(
+        self,
+        folder: Path | str,
+        *,
+        name: str = "",
+        classes: Iterable[str] = (),
+        vms: Iterable[str] = (),
+        at: str | None = None,
+        writable: bool = False,
+        host: str = "",
+        port: int = 0,
+        assume_yes: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> AbstractAsyncContextManager[Served]:
+        """Serve a folder of this machine to guests; ``async with`` it. See :func:`controlplane.serve.serve_folder`."""
+        from controlplane.serve import serve_folder  # nothing else needs what it loads
+
+        return serve_folder(
+            self,
+            folder,
+            name=name,
+            classes=classes,
+            vms=vms,
+            at=at,
+            writable=writable,
+            host=host,
+            port=port,
+            assume_yes=assume_yes,
+            on_progress=on_progress,
+        )
 
     # --- VMs ------------------------------------------------------------------------------------------------------
 

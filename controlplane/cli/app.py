@@ -32,6 +32,7 @@ COMMANDS = {
     "events": "events",
     "sync": "sync",
     "route": "route",
+    "serve": "serve",
     "class": "class_",
     "vm": "vm",
     "enroll": "enroll",
