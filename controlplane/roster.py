@@ -15,7 +15,8 @@ class Roster(Protocol):
     """
     Class → VM ids.
 
-    An unknown class, and a source that cannot be reached, are exceptions; an empty answer means an empty class.
+    An unknown class, and a source that cannot be reached, are exceptions. An empty answer counts as a failure too: a
+    class that ends is ended by unpublishing, not by a list that came back empty.
     """
 
     async def classes(self) -> Collection[str]:
@@ -61,7 +62,7 @@ async def ask_roster(roster: Roster, names: Iterable[str]) -> Mapping[ClassName,
 
     Raises:
         UnknownNameError: It has no such class.
-        RosterError: It failed, or named something that is no VM id: never taken for an empty class.
+        RosterError: It failed, named something that is no VM id, or, other than the catalog, named nobody.
     """
     answers: dict[ClassName, frozenset[VmId]] = {}
     for name in sorted(set(names)):
@@ -73,6 +74,11 @@ async def ask_roster(roster: Roster, names: Iterable[str]) -> Mapping[ClassName,
             raise
         except Exception as exc:  # the caller's own code may raise anything, and none of it means "empty"
             raise RosterError(f"cannot get the members of class {name!r}: {type(exc).__name__}: {exc}") from exc
+        if not answers[ClassName(name)] and not isinstance(roster, CatalogRoster):
+            raise RosterError(
+                f"cannot take class {name!r} for empty: its roster named nobody"
+                f" (to end it, weft unpublish ID --class {name})"
+            )
     return answers
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from controlplane.cli.session import META_CONNECTION, META_QUIET
+from controlplane.cli.session import META_CONNECTION, META_QUIET, META_ROSTER
 
 _CONNECTION: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
     (("-s", "--server", "--nats"), "server", "URL", "NATS server, or several of one cluster [NATS_URL]"),
@@ -20,10 +20,21 @@ _CONNECTION: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
 """Flags, name, placeholder, help; the names are those of ``weft.link.context.options_from``."""
 
 
+_ROSTERS: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
+    (("--roster",), "roster", "FILE", "Classes from this JSON or TOML file, not the catalog [WEFT_ROSTER]"),
+    (("--roster-command",), "roster_command", "CMD", "Classes from this program [WEFT_ROSTER_COMMAND]"),
+)
+
+
 def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     """Keep a given value for the whole run; what stands after the command wins over what stands before it."""
     if value is not None:
         ctx.meta[META_CONNECTION] = {**ctx.meta.get(META_CONNECTION, {}), str(param.name): value}
+
+
+def _remember_roster(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.meta[META_ROSTER] = (str(param.name), value)
 
 
 def _hush(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -36,6 +47,10 @@ def _shared_params() -> list[click.Parameter]:
     params: list[click.Parameter] = [
         click.Option((*flags, name), metavar=metavar, help=text, expose_value=False, callback=_remember)
         for flags, name, metavar, text in _CONNECTION
+    ]
+    params += [
+        click.Option((*flags, name), metavar=metavar, help=text, expose_value=False, callback=_remember_roster)
+        for flags, name, metavar, text in _ROSTERS
     ]
     params.append(
         click.Option(("-q", "--quiet"), is_flag=True, help="Only data and errors.", expose_value=False, callback=_hush)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from controlplane.vm_lists import expand_braces
 from weft.wire.ids import parse_class_name, parse_vm_id
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,10 +46,15 @@ def _each(parse: Callable[[object], str]) -> Callable[[click.Context, click.Para
     return lambda ctx, param, values: tuple(parse(value) for value in values)
 
 
+def each_vm(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Check the VMs of a repeatable option or argument, ranges such as ``vm-{01..30}`` written out."""
+    return tuple(dict.fromkeys(parse_vm_id(item) for value in values for item in expand_braces(value)))
+
+
 def target_options(function: F) -> F:
     """Add ``--class`` and ``--vm``, repeatable."""
     vms = click.option(
-        "--vm", "vms", multiple=True, metavar="VM", callback=_each(parse_vm_id), help="A VM; repeatable."
+        "--vm", "vms", multiple=True, metavar="VM", callback=each_vm, help="A VM, or vm-{01..30}; repeatable."
     )
     classes = click.option(
         "--class",

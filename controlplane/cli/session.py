@@ -8,25 +8,29 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from controlplane.plane import ControlPlane
+    from controlplane.roster import Roster
     from weft.link import LinkOptions
 
 T = TypeVar("T")
-Opener = Callable[["LinkOptions"], AbstractAsyncContextManager["ControlPlane"]]
+Opener = Callable[..., AbstractAsyncContextManager["ControlPlane"]]
+"""Takes the link's options and, where classes are kept elsewhere, ``roster=``."""
 
 META_CONNECTION = "weft.connection"
 META_QUIET = "weft.quiet"
+META_ROSTER = "weft.roster"
 
 
-def _open_plane(options: LinkOptions) -> AbstractAsyncContextManager[ControlPlane]:
+def _open_plane(options: LinkOptions, *, roster: Roster | None = None) -> AbstractAsyncContextManager[ControlPlane]:
     from controlplane.plane import ControlPlane
 
-    return ControlPlane.connect(options.servers, options=options)
+    return ControlPlane.connect(options.servers, options=options, roster=roster)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +64,38 @@ def link_options() -> LinkOptions:
     return options_from(**flags)
 
 
+def wanted_roster() -> Roster | None:
+    """Say where this run's classes come from: a flag, then the environment; None for the catalog."""
+    kind, value = click.get_current_context().meta.get(META_ROSTER) or next(
+        (
+            (kind, os.environ[name])
+            for kind, name in (("roster", "WEFT_ROSTER"), ("roster_command", "WEFT_ROSTER_COMMAND"))
+            if os.environ.get(name)
+        ),
+        ("", ""),
+    )
+    if not kind:
+        return None
+    from controlplane.rosters import CommandRoster, FileRoster
+
+    return FileRoster(Path(value).expanduser()) if kind == "roster" else CommandRoster(value)
+
+
+def open_plane() -> AbstractAsyncContextManager[ControlPlane]:
+    """Prepare the control plane of this run; entering it connects."""
+    session = click.get_current_context().find_object(Session)
+    assert session is not None, "run() gives every command a session"
+    roster = wanted_roster()
+    return session.open_plane(link_options(), roster=roster) if roster else session.open_plane(link_options())
+
+
 def with_plane(
     work: Callable[[ControlPlane], Awaitable[T]], *, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
 ) -> T:
     """Open a control plane, do *work* with it, and close it."""
-    session = click.get_current_context().find_object(Session)
-    assert session is not None, "run() gives every command a session"
 
     async def connected() -> T:
-        async with session.open_plane(link_options()) as plane:
+        async with open_plane() as plane:
             return await work(plane)
 
     return run_async(connected(), loop_factory=loop_factory)

@@ -9,8 +9,9 @@ from typing import Any, Self
 
 from controlplane.records import RemoteRecord, ShareRecord, Targets
 from controlplane.results import FanOut, OnProgress, Outcome, Progress, VmProblem
+from controlplane.rollout import Pacing
 from controlplane.status import VmView
-from weft.errors import ConfirmationNeededError, ErrorCode, UnknownNameError
+from weft.errors import CatalogError, ConfirmationNeededError, ErrorCode, UnknownNameError
 from weft.wire.digest import share_digest
 from weft.wire.ids import ClassName, RemoteName, ShareId, VmId
 from weft.wire.share import ShareMount
@@ -32,6 +33,7 @@ class FakePlane:
         sent: What was sent without being stored.
         connections: The catalog's remotes.
         asked_for: The filters of the last listing.
+        paced: In which waves the last share was to go out; here everybody gets it at once.
     """
 
     records: dict[str, ShareRecord] = field(default_factory=dict)
@@ -44,6 +46,7 @@ class FakePlane:
     revision: int = 0
     connections: dict[RemoteName, RemoteRecord] = field(default_factory=dict)
     asked_for: dict[str, Any] = field(default_factory=dict)
+    paced: Pacing | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,6 +70,7 @@ class FakePlane:
         description: str = "",
         labels: Mapping[str, str] | None = None,
         remote: str = "",
+        pacing: Pacing | None = None,
         dry_run: bool = False,
         assume_yes: bool = False,
         on_progress: OnProgress | None = None,
@@ -74,6 +78,7 @@ class FakePlane:
         for name in classes:
             await self.members(name)
         self._ask(assume_yes)
+        self.paced = pacing
         expected: dict[VmId, dict[ShareId, str | None]] = {}
         for share in shares:
             old = self.records.get(share.id)
@@ -145,9 +150,20 @@ class FakePlane:
     async def create_class(self, name: str) -> None:
         self.rosters[name] = ()
 
-    async def add_members(self, name: str, vms: Sequence[str], *, on_progress: OnProgress | None = None) -> FanOut:
+    async def add_members(self, name: str, vms: Sequence[str], **options: Any) -> FanOut:
         self.rosters[name] = tuple(dict.fromkeys((*await self.members(name), *map(VmId, vms))))
         return self._stored([], {VmId(vm): {} for vm in vms}, None)
+
+    async def set_members(self, name: str, vms: Sequence[str], *, dry_run: bool = False, **options: Any) -> FanOut:
+        if not dry_run:
+            self.rosters[name] = tuple(map(VmId, vms))
+        return self._stored([], {VmId(vm): {} for vm in vms}, None)
+
+    async def delete_class(self, name: str, *, with_shares: bool = False, **options: Any) -> FanOut:
+        if not with_shares and any(name in record.targets.classes for record in self.records.values()):
+            raise CatalogError(f"cannot delete class {name!r}: shares are for it (--with-shares)")
+        del self.rosters[name]
+        return FanOut()
 
     async def vms(self) -> list[VmView]:
         return self.views

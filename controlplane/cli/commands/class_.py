@@ -6,17 +6,23 @@ from typing import TYPE_CHECKING
 
 import click
 
+from controlplane.cli.asking import ask, is_asked
 from controlplane.cli.command import group
 from controlplane.cli.fanout import Manner, run_fan_out
 from controlplane.cli.options import output_option, wait_options, yes_option
 from controlplane.cli.output import counted, natural
-from controlplane.cli.rosterfile import parse_vm_ids
 from controlplane.cli.session import say, with_plane
 from controlplane.cli.textfile import read_text
+from controlplane.vm_lists import parse_vm_ids
 
 if TYPE_CHECKING:
-    from controlplane.plane import ControlPlane
+    from collections.abc import Sequence
 
+    from controlplane.plane import ControlPlane
+    from controlplane.results import FanOut, OnProgress
+
+SHOWN_VMS = 10
+"""How many VMs a difference names."""
 _from_file = click.option("-f", "--file", "file", metavar="FILE", help="VM ids, one per line or as JSON; - is stdin.")
 
 
@@ -81,19 +87,22 @@ def create(name: str, vms: tuple[str, ...], file: str | None) -> None:
     """
     Create CLASS, with VMs in it if any are given.
 
+    vm-{01..30} names thirty VMs, also where no shell writes them out.
+
     \b
     Examples:
-      weft class create algebra vm-1 vm-2 vm-3
+      weft class create algebra vm-{01..30}
       weft class create physics -f physics.txt
     """
     members = _vm_ids(vms, file)
 
-    async def work(plane: ControlPlane) -> None:
+    async def work(plane: ControlPlane) -> FanOut | None:
         await plane.create_class(name)
-        if members:
-            await plane.add_members(name, members)
+        return await plane.add_members(name, members) if members else None
 
-    with_plane(work)
+    fan_out = with_plane(work)
+    for warning in fan_out.warnings if fan_out is not None else ():
+        click.echo(f"warning: {warning}", err=True)
     say(f"created class {name} with {counted(len(members), 'VM')}")
 
 
@@ -102,19 +111,23 @@ def create(name: str, vms: tuple[str, ...], file: str | None) -> None:
 @click.argument("vms", metavar="[VM]...", nargs=-1)
 @_from_file
 @wait_options
+@yes_option
 @output_option("table", "json")
-def add(name: str, vms: tuple[str, ...], file: str | None, wait: bool, timeout_s: float, output: str) -> None:
+def add(
+    name: str, vms: tuple[str, ...], file: str | None, wait: bool, timeout_s: float, assume_yes: bool, output: str
+) -> None:
     """
     Add VMs to CLASS; they get its shares.
 
     \b
     Examples:
-      weft class add algebra vm-4 --wait
+      weft class add algebra vm-31 --wait
+      cut -d, -f1 students.csv | weft class add algebra -f -
     """
     members = _named_vm_ids(vms, file)
     run_fan_out(
-        lambda plane, yes, on_progress: plane.add_members(name, members, on_progress=on_progress),
-        Manner(f"added to class {name}", output, wait, timeout_s),
+        lambda plane, yes, on_progress: plane.add_members(name, members, assume_yes=yes, on_progress=on_progress),
+        Manner(f"added to class {name}", output, wait, timeout_s, assume_yes),
     )
 
 
@@ -123,19 +136,22 @@ def add(name: str, vms: tuple[str, ...], file: str | None, wait: bool, timeout_s
 @click.argument("vms", metavar="[VM]...", nargs=-1)
 @_from_file
 @wait_options
+@yes_option
 @output_option("table", "json")
-def remove(name: str, vms: tuple[str, ...], file: str | None, wait: bool, timeout_s: float, output: str) -> None:
+def remove(
+    name: str, vms: tuple[str, ...], file: str | None, wait: bool, timeout_s: float, assume_yes: bool, output: str
+) -> None:
     """
     Remove VMs from CLASS; they lose its shares.
 
     \b
     Examples:
-      weft class remove algebra vm-4
+      weft class remove algebra vm-04
     """
     members = _named_vm_ids(vms, file)
     run_fan_out(
-        lambda plane, yes, on_progress: plane.remove_members(name, members, on_progress=on_progress),
-        Manner(f"removed from class {name}", output, wait, timeout_s),
+        lambda plane, yes, on_progress: plane.remove_members(name, members, assume_yes=yes, on_progress=on_progress),
+        Manner(f"removed from class {name}", output, wait, timeout_s, assume_yes),
     )
 
 
@@ -143,14 +159,24 @@ def remove(name: str, vms: tuple[str, ...], file: str | None, wait: bool, timeou
 @click.argument("name", metavar="CLASS")
 @click.argument("vms", metavar="[VM]...", nargs=-1)
 @_from_file
+@click.option("--dry-run", is_flag=True, help="Only show who would join and who would leave.")
 @wait_options
 @yes_option
 @output_option("table", "json")
 def set_members(
-    name: str, vms: tuple[str, ...], file: str | None, wait: bool, timeout_s: float, assume_yes: bool, output: str
+    name: str,
+    vms: tuple[str, ...],
+    file: str | None,
+    dry_run: bool,
+    wait: bool,
+    timeout_s: float,
+    assume_yes: bool,
+    output: str,
 ) -> None:
     """
     Make CLASS consist of exactly these VMs.
+
+    Who joins and who leaves is shown first.
 
     \b
     Examples:
@@ -158,29 +184,53 @@ def set_members(
       ./roster.sh | weft class set algebra -f -
     """
     members = _named_vm_ids(vms, file)
-    run_fan_out(
-        lambda plane, yes, on_progress: plane.set_members(name, members, assume_yes=yes, on_progress=on_progress),
-        Manner(f"set class {name}", output, wait, timeout_s, assume_yes),
-    )
+
+    async def work(plane: ControlPlane, yes: bool, on_progress: OnProgress) -> FanOut:
+        if not yes or assume_yes:  # otherwise this is the second try, after it was shown
+            has_leavers = _show_difference(await plane.members(name), members)
+            if has_leavers and not (assume_yes or dry_run):
+                ask("Do it?")
+        return await plane.set_members(name, members, dry_run=dry_run, assume_yes=yes, on_progress=on_progress)
+
+    what = f"{'would set' if dry_run else 'set'} class {name}"
+    run_fan_out(work, Manner(what, output, wait, timeout_s, assume_yes, dry_run))
+
+
+def _show_difference(before: Sequence[str], after: Sequence[str]) -> bool:
+    """Show who joins and who leaves; True where somebody leaves."""
+    joining = sorted(set(after).difference(before), key=natural)
+    leaving = sorted(set(before).difference(after), key=natural)
+    for sign, vms in (("+", joining), ("-", leaving)):
+        if vms:
+            more = f" and {len(vms) - SHOWN_VMS} more" if len(vms) > SHOWN_VMS else ""
+            say(f"{sign} {counted(len(vms), 'VM')}: {', '.join(vms[:SHOWN_VMS])}{more}")
+    return bool(leaving)
 
 
 @command.command("delete")
 @click.argument("name", metavar="CLASS")
-@click.option("--with-shares", is_flag=True, help="Also where shares are published to it.")
+@click.option("--with-shares", is_flag=True, help="Also where shares are published to it; they stay in the catalog.")
 @wait_options
+@yes_option
 @output_option("table", "json")
-def delete(name: str, with_shares: bool, wait: bool, timeout_s: float, output: str) -> None:
+def delete(name: str, with_shares: bool, wait: bool, timeout_s: float, assume_yes: bool, output: str) -> None:
     """
-    Delete CLASS.
+    Delete CLASS. Where shares are published to it, this asks, or needs --with-shares.
 
     \b
     Examples:
       weft class delete algebra --with-shares --wait
     """
-    run_fan_out(
-        lambda plane, yes, on_progress: plane.delete_class(name, with_shares=with_shares, on_progress=on_progress),
-        Manner(f"deleted class {name}", output, wait, timeout_s),
-    )
+
+    answers = [with_shares]
+
+    async def work(plane: ControlPlane, yes: bool, on_progress: OnProgress) -> FanOut:
+        using = [] if answers[0] else [record.share.id for record in await plane.shares(classes=[name])]
+        if using:
+            answers[0] = is_asked(f"{', '.join(using)}: published to class {name}. Take it from its VMs?")
+        return await plane.delete_class(name, with_shares=answers[0], assume_yes=yes, on_progress=on_progress)
+
+    run_fan_out(work, Manner(f"deleted class {name}", output, wait, timeout_s, assume_yes))
 
 
 def _vm_ids(vms: tuple[str, ...], file: str | None) -> tuple[str, ...]:

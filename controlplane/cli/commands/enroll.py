@@ -11,6 +11,7 @@ import click
 
 from controlplane.cli.auth_options import auth_directory_option, lifetime_option, out_option
 from controlplane.cli.command import command as weft_command
+from controlplane.cli.options import each_vm
 from controlplane.cli.session import link_options, say
 from controlplane.cli.textfile import read_text
 
@@ -21,7 +22,7 @@ SUFFIXES = {"cloud-init": "yaml", "shell": "sh"}
 
 
 @weft_command("enroll")
-@click.argument("vms", metavar="VM...", nargs=-1, required=True)
+@click.argument("vms", metavar="VM...", nargs=-1, required=True, callback=each_vm)
 @click.option("--format", "form", type=click.Choice(tuple(SUFFIXES)), default="cloud-init", help="[cloud-init]")
 @click.option("--no-auth", is_flag=True, help="For a development broker that asks for no credentials.")
 @out_option
@@ -39,7 +40,7 @@ def command(
     Examples:
       weft enroll vm-7 --server tls://broker.example:4222 > user-data
       weft enroll vm-7 --format shell --server tls://broker.example:4222 | ssh root@vm-7 sh
-      weft enroll vm-1 vm-2 vm-3 --server tls://broker.example:4222 --out enrolled
+      weft enroll vm-{01..30} --server tls://broker.example:4222 --out enrolled
     """
     if form == "shell" and len(vms) > 1 and not out:
         raise click.UsageError("cannot print several scripts after each other: add --out DIR")

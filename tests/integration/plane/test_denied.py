@@ -15,7 +15,10 @@ pytestmark = pytest.mark.integration
 DENYING = """
 authorization {
   users = [
-    { user: op, password: op, permissions: { publish: { allow: [">"], deny: ["weft.mounts.vm-2", "weft.mounts.big-7"] } } }
+    {
+      user: op, password: op,
+      permissions: { publish: { allow: [">"], deny: ["weft.mounts.vm-2", "weft.mounts.big-7"] } }
+    }
   ]
 }
 """

@@ -1,0 +1,20 @@
+"""Asking the operator, where there is one: a script is never asked, and nothing waits for it to answer."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from controlplane.cli.exits import FAILED, leave
+
+
+def is_asked(question: str) -> bool:
+    """Ask on a terminal and say whether the answer is yes; elsewhere False at once."""
+    return sys.stdin.isatty() and click.confirm(question, err=True)
+
+
+def ask(question: str) -> None:
+    """Ask on a terminal, and leave where the answer is no; elsewhere go on."""
+    if sys.stdin.isatty() and not click.confirm(question, err=True):
+        leave(FAILED)
