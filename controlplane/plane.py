@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import getpass
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import TracebackType
@@ -359,7 +359,7 @@ class ControlPlane(Refreshing):
 
     def events(
         self, *, vm: str | None = None, share_id: str | None = None, since_s: float = 3600.0, follow: bool = False
-    ) -> AsyncIterator[TrailEntry]:
+    ) -> AsyncGenerator[TrailEntry, None]:
         """
         Iterate over what operators did and what changed in guests, in the order it was stored.
 

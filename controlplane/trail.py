@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -57,7 +57,7 @@ def build_entry(message: StoredMessage) -> TrailEntry | None:
 
 async def read_trail(
     link: Link, *, vm: VmId | None = None, share_id: ShareId | None = None, since_s: float, is_endless: bool
-) -> AsyncIterator[TrailEntry]:
+) -> AsyncGenerator[TrailEntry, None]:
     """
     Yield events in the order they were stored.
 

@@ -57,7 +57,9 @@ def command(follow: bool, vm: str | None, share_id: str | None, since_s: float |
 
 
 def _length(seconds: float) -> str:
+    if seconds == HOUR_S:
+        return "hour"
     for unit, size_s in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size_s:
             return f"{seconds / size_s:g} {unit}"
-    return "hour" if seconds == HOUR_S else f"{seconds:g} seconds"
+    return f"{seconds:g} seconds"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.mounts.table import read_mount_table
+from controlplane import ControlPlane
 from controlplane.broker import EmbeddedBroker
 from controlplane.cli.app import run
 from tests.parts.agent_process import AgentProcess
@@ -58,4 +59,10 @@ async def test_a_fleet_with_least_privilege_works_like_one_without(directory: Pa
             assert await weft("status", "vm-1", *as_ann) == 0
             assert await weft("unpublish", "docs", "--wait=30", *as_ann) == 0
             await agent.until_states()
+            async with ControlPlane.connect(broker.url, creds=creds / "ann.creds") as plane:
+                followed = plane.events(vm="vm-1", follow=True)
+                kinds = [(await anext(followed)).kind for _ in range(4)]
+                assert kinds == ["agent.started", "share.mounting", "share.mounted", "share.unmounting"]
+                assert (await anext(followed)).kind == "share.gone"
+                await followed.aclose()
         assert "permission.denied" not in agent.log_path.read_text()

@@ -81,7 +81,7 @@ async def test_following_goes_on_through_a_restart_of_the_broker(broker: Broker,
     async with asyncio.timeout(30):
         entry = await waiting
     assert entry.event.name == "two"  # type: ignore[union-attr]
-    await followed.aclose()  # type: ignore[attr-defined]
+    await followed.aclose()
 
 
 async def test_only_what_is_recent_enough_is_shown(plane: ControlPlane) -> None:
