@@ -118,6 +118,8 @@ class Commands:
         fan_out = await self._publisher.perform(
             snapshot, change, survey, author, assume_yes=manner.assume_yes, on_progress=manner.on_progress
         )
+        if not change.edits and not fan_out.stored and change.action == "sync":
+            return fan_out  # a watch compares every minute
         about = name or " ".join(change.share_ids)
         await note_change(self._link, change.action, author, name=about, fan_out=fan_out)
         return fan_out

@@ -16,15 +16,20 @@ from nats.aio.client import Client
 
 from controlplane.catalog import Catalog
 from controlplane.commands import Commands, Manner
+from controlplane.connections import Connections
 from controlplane.convergence import goals_of
+from controlplane.curating import Curating
 from controlplane.edits import Change, Details, build_publish, build_unpublish, parse_audience
+from controlplane.expiring import Expiring
+from controlplane.expiry import KEPT_S
 from controlplane.known import mentioned_vms
-from controlplane.projection import Members, receivers
+from controlplane.projection import Members
 from controlplane.publisher import Publisher
-from controlplane.records import CatalogSnapshot, ShareRecord
-from controlplane.refresh import find_record
+from controlplane.records import CatalogSnapshot
 from controlplane.refreshing import Refreshing
 from controlplane.results import FanOut, OnProgress, Outcome
+from controlplane.rolling import Rolling
+from controlplane.rollout import Pacing
 from controlplane.roster import CatalogRoster, Roster, ask_roster, unknown
 from controlplane.routing import VmRoute, read_route
 from controlplane.status import read_heard, read_wanted
@@ -42,7 +47,7 @@ if TYPE_CHECKING:
     from controlplane.serve import Served
 
 
-class ControlPlane(Refreshing):
+class ControlPlane(Refreshing, Curating, Connections, Rolling, Expiring):
     """
     The operator's side over one connection; ``async with`` it.
 
@@ -130,6 +135,8 @@ class ControlPlane(Refreshing):
         tenant: str = "",
         description: str = "",
         labels: Mapping[str, str] | None = None,
+        remote: str = "",
+        pacing: Pacing | None = None,
         dry_run: bool = False,
         assume_yes: bool = False,
         on_progress: OnProgress | None = None,
@@ -148,6 +155,9 @@ class ControlPlane(Refreshing):
             tenant: Noted for finding.
             description: Noted.
             labels: Noted for finding.
+            remote: Remote of the catalog that completes their blocks.
+            pacing: In which waves it goes out, None for everybody at once. This reaches only the first step:
+                :meth:`drive_rollout`, or a watch, takes it from there.
             dry_run: Only say what would be done.
             assume_yes: Do not ask, even if many VMs lose something that was not named.
             on_progress: Told as messages are confirmed.
@@ -162,14 +172,21 @@ class ControlPlane(Refreshing):
         """
         wanted = (shares,) if isinstance(shares, ShareMount) else tuple(shares)
         audience = parse_audience(classes=classes, vms=vms, except_vms=except_vms, only=only)
-        details = Details(owner, tenant, description, labels, disabled)
+        details = Details(owner, tenant, description, labels, disabled, remote)
         author = self._author()
 
         def build(snapshot: CatalogSnapshot, members: Members) -> Change:
-            return build_publish(snapshot, members, wanted, audience, details, author)
+            return build_publish(snapshot, members, wanted, audience, details, author, pacing)
 
         manner = Manner(dry_run, assume_yes, on_progress)
-        return await self._commands.perform(build, author, manner, classes=audience.classes, named=audience.vms)
+        return await self._commands.perform(
+            build,
+            author,
+            manner,
+            about=[share.share_id for share in wanted],
+            classes=audience.classes,
+            named=audience.vms,
+        )
 
     async def unpublish(
         self,
@@ -201,6 +218,7 @@ class ControlPlane(Refreshing):
         *,
         vms: Iterable[str] | None = None,
         dry_run: bool = False,
+        kept_s: float = KEPT_S,
         assume_yes: bool = False,
         on_progress: OnProgress | None = None,
     ) -> FanOut:
@@ -210,12 +228,15 @@ class ControlPlane(Refreshing):
         Args:
             vms: Only these.
             dry_run: Only say what would be done.
+            kept_s: How long expired shares stay in the catalog, in seconds.
             assume_yes: Do not ask, even if many VMs lose something.
             on_progress: Told as messages are confirmed.
 
         Raises:
             CatalogError, BrokerError: As :meth:`publish`.
         """
+        if vms is None and not dry_run:
+            await self.drop_expired(kept_s=kept_s)
         chosen = None if vms is None else frozenset(parse_vm_id(vm) for vm in vms)
         return await self._commands.sync(chosen, self._author(), Manner(dry_run, assume_yes, on_progress))
 
@@ -250,26 +271,6 @@ class ControlPlane(Refreshing):
         if chosen is not None:
             goals = {vm: goal for vm, goal in goals.items() if vm in chosen}
         return await wait_for(self._link, goals, timeout_s=timeout_s, on_progress=on_progress)
-
-    async def shares(self) -> list[ShareRecord]:
-        """List every share of the catalog by id; raises as :meth:`share`."""
-        return list((await self._catalog.load()).shares.values())
-
-    async def share(self, share_id: str) -> ShareRecord:
-        """
-        Find one share.
-
-        Raises:
-            UnknownNameError: There is none; the error names those that look alike.
-            CatalogError, BrokerError: The catalog cannot be read.
-        """
-        return find_record(await self._catalog.load(), share_id)
-
-    async def targets(self, share_id: str) -> tuple[VmId, ...]:
-        """List the VMs that get a share; nobody gets a disabled one. Raises as :meth:`share`."""
-        snapshot = await self._catalog.load()
-        record = find_record(snapshot, share_id)
-        return tuple(sorted(receivers(record, await self._publisher.members(snapshot))))
 
     async def publish_unstored(self, share: ShareMount, vms: Iterable[str]) -> int:
         """

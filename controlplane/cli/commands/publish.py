@@ -8,29 +8,46 @@ import click
 
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.fanout import Manner, run_fan_out
-from controlplane.cli.options import output_option, target_options, wait_options, yes_option
+from controlplane.cli.named_source import CATALOG, RCLONE_CONF
+from controlplane.cli.options import (
+    assign_options,
+    label_option,
+    output_option,
+    target_options,
+    wait_options,
+    yes_option,
+)
+from controlplane.cli.pacing import (
+    expiry_sets,
+    explicit_timeout_s,
+    follow_rollouts,
+    pacing_of,
+    pacing_options,
+    tell_rollouts,
+)
 from controlplane.cli.session import say, with_plane
-from controlplane.cli.shares_wanted import Prepared, Wanted, prepare
+from controlplane.cli.shares_wanted import Found, Prepared, Wanted, prepare
 
 if TYPE_CHECKING:
     from controlplane.plane import ControlPlane
     from controlplane.results import FanOut, OnProgress
 
 
+_WANTED = ("name", "file", "source", "at", "readonly", "priority", "sets", "secrets", "remote_of")
+
+
 @weft_command("publish")
 @click.argument("name", metavar="[ID|FILE]", required=False)
 @click.option("-f", "--file", "file", metavar="FILE", help="Shares as JSON or TOML; - is standard input.")
 @click.option("--from", "source", metavar="SRC", help="Where the data is; see below.")
+@click.option(
+    "--remote-of", type=click.Choice([CATALOG, RCLONE_CONF]), help="Where the name in --from is defined, if in both."
+)
 @click.option("--at", metavar="PATH", help="Mount point in the guests [/run/weft/shares/ID].")
 @click.option("--readonly/--writable", default=None, help="Whether guests may only read.")
 @click.option("--priority", type=int, metavar="N", help="Of overlapping shares the highest serves a path.")
-@click.option(
-    "--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Any field, dotted; empty removes it; repeatable."
-)
-@click.option(
-    "--secret", "secrets", multiple=True, metavar="FIELD=WHERE",
-    help="A secret from @FILE, @- (stdin), env:NAME or credential:NAME; repeatable.",
-)  # fmt: skip
+@assign_options
+@pacing_options
 @target_options
 @click.option("--except", "except_vms", multiple=True, metavar="VM", help="A VM that does not get it; repeatable.")
 @click.option("--only", is_flag=True, help="The targets given here replace those it had.")
@@ -38,7 +55,7 @@ if TYPE_CHECKING:
 @click.option("--owner", default="", metavar="NAME", help="Who it belongs to; for finding.")
 @click.option("--tenant", default="", metavar="NAME", help="Group of owners; for finding.")
 @click.option("--description", default="", metavar="TEXT", help="What it is for.")
-@click.option("-l", "--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label; repeatable.")
+@label_option
 @click.option("--dry-run", is_flag=True, help="Say what would change in which VM, change nothing.")
 @click.option("--unstored", is_flag=True, help="Only send, to guests that listen now: for a broker without JetStream.")
 @wait_options
@@ -50,7 +67,7 @@ def command(**options: Any) -> None:
 
     \b
     SRC is one of
-      name:path                          a remote of your rclone.conf
+      name:path                          a remote of the catalog (weft remote), or of your rclone.conf
       :s3,provider=Minio,endpoint="http://…":bucket/path
       cubefs://owner@m1:17010,m2:17010/volume/subdir
       nfs://server/export    virtiofs:TAG    9p:TAG    bind:/dir
@@ -65,25 +82,28 @@ def command(**options: Any) -> None:
            --set rclone.options.vfs-cache-mode=full --at /opt/tools --readonly --class algebra
       weft publish shares.toml --class algebra --wait=2m
       weft publish docs --class physics            one more class
+      weft publish docs --from minio:docs-v2 --canary 1 --wave 10% --wave 50% --max-failed 5 --wait
+      weft publish exam --from minio:exam --class algebra --expires 2h
     """
-    prepared = prepare(
-        Wanted(
-            **{key: options[key] for key in ("name", "file", "source", "at", "readonly", "priority", "sets", "secrets")}
-        )
-    )
+    pacing = pacing_of(options)
+    options["sets"] = (*options["sets"], *expiry_sets(options["expires"]))
+    prepared = prepare(Wanted(**{key: options[key] for key in _WANTED}))
     for warning in prepared.warnings:
         click.echo(f"warning: {warning}", err=True)
     if options["unstored"]:
         _send_unstored(prepared, options["vms"], options["classes"])
         return
-    labels = _labels(options["labels"])
 
     async def work(plane: ControlPlane, assume_yes: bool, on_progress: OnProgress) -> FanOut:
+        found = await prepared.shares(plane)
+        _tell(found)
         return await plane.publish(
-            await prepared.shares(plane),
+            found.shares,
             **{key: options[key] for key in ("classes", "vms", "except_vms", "only", "disabled", "owner", "tenant")},
             description=options["description"],
-            labels=labels or None,
+            labels=options["labels"] or None,
+            remote=found.remote,
+            pacing=pacing,
             dry_run=options["dry_run"],
             assume_yes=assume_yes,
             on_progress=on_progress,
@@ -97,27 +117,31 @@ def command(**options: Any) -> None:
         Manner(
             f"{'would publish' if options['dry_run'] else 'published'} {names}",
             options["output"],
-            options["wait"],
+            options["wait"] and pacing is None,
             options["timeout_s"],
             options["assume_yes"],
             options["dry_run"],
         ),
     )
+    if pacing is not None and not options["dry_run"]:
+        ids = [base["id"] for base in prepared.bases]
+        if options["wait"]:
+            follow_rollouts(ids, timeout_s=explicit_timeout_s(options["timeout_s"]))
+        else:
+            tell_rollouts(ids)
 
 
-def _labels(texts: tuple[str, ...]) -> dict[str, str]:
-    labels = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise click.UsageError(f"--label {text!r}: expected NAME=VALUE", ctx=click.get_current_context())
-        labels[name] = value
-    return labels
+def _tell(found: Found) -> None:
+    """Say where the source was found, and what to know about it."""
+    if found.told:
+        say(found.told)
+    for warning in found.warnings:
+        click.echo(f"warning: {warning}", err=True)
 
 
 def _show(prepared: Prepared) -> None:
     """Print what would be published, secrets replaced."""
-    if prepared.needs_catalog:
+    if not prepared.is_complete:
         return
     from controlplane.cli.output import format_fields
     from weft.wire.share import redacted_share
