@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +29,7 @@ class AgentProcess:
         vm: Its VM id.
         arguments: Further arguments of ``weft-agent run``.
         packages: Where packages are that only this guest has.
+        environ: Further variables of its environment.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class AgentProcess:
         vm: str = "vm-7",
         arguments: tuple[str, ...] = (),
         packages: tuple[Path, ...] = (),
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.python_path = os.pathsep.join([os.getcwd(), *map(str, packages)])
         self.directory = directory
         self.url = url
         self.vm = vm
         self.arguments = arguments
+        self.environ = dict(environ or {})
         self.run_dir = directory / "run"
         self.state_dir = directory / "state"
         self.mounts = directory / "mnt"
@@ -84,7 +87,12 @@ class AgentProcess:
                 *(sys.executable, "-m", "agent", "run", "--vm", self.vm, "--nats", self.url),
                 *("--run-dir", str(self.run_dir), "--state-dir", str(self.state_dir)),
                 *("--allow", str(self.mounts), "--allow-source", str(self.sources), *self.arguments),
-                env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(address), "PYTHONPATH": self.python_path},
+                env={
+                    "PATH": os.environ["PATH"],
+                    "NOTIFY_SOCKET": str(address),
+                    "PYTHONPATH": self.python_path,
+                    **self.environ,
+                },
                 stdin=asyncio.subprocess.DEVNULL,
                 stderr=log,
             )
