@@ -11,6 +11,7 @@ from controlplane.cli.fanout import Manner, run_fan_out
 from controlplane.cli.named_source import CATALOG, RCLONE_CONF
 from controlplane.cli.options import (
     assign_options,
+    each_vm,
     label_option,
     output_option,
     target_options,
@@ -49,7 +50,14 @@ _WANTED = ("name", "file", "source", "at", "readonly", "priority", "sets", "secr
 @assign_options
 @pacing_options
 @target_options
-@click.option("--except", "except_vms", multiple=True, metavar="VM", help="A VM that does not get it; repeatable.")
+@click.option(
+    "--except",
+    "except_vms",
+    multiple=True,
+    metavar="VM",
+    callback=each_vm,
+    help="A VM that does not get it; repeatable.",
+)
 @click.option("--only", is_flag=True, help="The targets given here replace those it had.")
 @click.option("--disabled", is_flag=True, help="Save it, mount it nowhere.")
 @click.option("--owner", default="", metavar="NAME", help="Who it belongs to; for finding.")
