@@ -17,6 +17,7 @@ from agent.config import ENVIRONMENT_PREFIX, AgentConfig
 from controlplane.cli import exits
 from controlplane.cli.app import cli as weft_cli
 from controlplane.cli.command import WeftCommand
+from controlplane.cli.status_view import SEEN_FIELDS
 from weft.wire.blocks import BUILTIN_BLOCKS
 from weft.wire.events import Event, OperatorEvent
 from weft.wire.fields import Change, Secrecy, field_infos
@@ -42,6 +43,7 @@ def build_pages() -> dict[str, str]:
     """Build every page, by file name."""
     return {
         "fields.md": _page("Fields", _fields()),
+        "status.md": _page("What `weft status -o json` prints", _status()),
         "weft.md": _page("weft", _weft()),
         "weft-agent.md": _page("weft-agent", _weft_agent()),
         "agent-settings.md": _page("Agent settings", _settings()),
@@ -85,6 +87,28 @@ def _fields() -> Iterator[str]:
     yield ""
     yield from _struct("In a guest: `weft.events.vm.<vm>.>`", Event, is_wish=False)
     yield from _struct("By an operator: `weft.events.op.>`", OperatorEvent, is_wish=False)
+
+
+def _status() -> Iterator[str]:
+    yield "A list with one record for each VM, `vm-2` before `vm-10`; with `-w` one record per line, first of every VM,"
+    yield "then of each that changed. Fields are added in later versions, never renamed or given another meaning."
+    yield ""
+    yield "A record is the report that the guest sent, with nothing left out: fields of a newer agent are there too. A"
+    yield "field that says nothing may be absent. A VM that has never reported has `vm`, an empty `shares`, and `seen`."
+    yield ""
+    yield from _struct("The report", VmStatus, is_wish=False)
+    yield from _struct("`shares[]`", ShareStatus, is_wish=False)
+    yield from _struct("`error` and `problem`", ShareError, is_wish=False)
+    yield from _struct("`agent`", AgentInfo, is_wish=False)
+    yield "### `seen`: what only the operator's side knows"
+    yield ""
+    yield from _table(("field", "meaning"), [(f"`{name}`", text) for name, text in SEEN_FIELDS.items()])
+    yield "A share is as wanted when `counts_as` is `mounted`: it is mounted with the wanted digest, or it is shadowed or"
+    yield "expired."
+    yield ""
+    yield "```console"
+    yield "$ weft status -o json | jq -r '.[] | select(.seen.state != \"ok\") | .vm'"
+    yield "```"
 
 
 def _struct(title: str, struct: type[msgspec.Struct], *, is_wish: bool = True) -> Iterator[str]:

@@ -43,7 +43,7 @@ def _counts(event: OperatorEvent) -> str:
         return ""
     counts = {name: getattr(event.vms, name) for name in ("stored", "unchanged", "failed", "unknown")}
     shown = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
-    return f"{counted(sum(counts.values()), 'VM')}" + (f" ({shown})" if shown else "")
+    return f"{counted(sum(counts.values()), 'VM')} ({shown})" if shown else ""
 
 
 def _line(cells: tuple[str, ...]) -> str:

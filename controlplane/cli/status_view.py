@@ -45,6 +45,19 @@ SHARE_COLUMNS = (
     Column("WANTED", is_wide=True),
     Column("REASON"),
 )
+SEEN_FIELDS: Mapping[str, str] = {
+    "state": "`ok`, `waiting`, `failing`, `stale` (missed three heartbeats) or `silent` (never reported).",
+    "problem": "What is wrong with the VM itself, or null.",
+    "classes": "Classes it is in.",
+    "stored_revision": "Revision of the list stored for it, or null. Above `held_revision`, the guest is behind.",
+    "reported_age_s": "Seconds since its last report, by the broker's clock, or null.",
+    "boot_ids": "Of the guests that take turns under this id; empty for one guest.",
+    "shares": "By share id: how it stands beside the stored list.",
+    "shares.ID.counts_as": "`mounted`, `failed`, `waiting` or `silent`.",
+    "shares.ID.departs": "How it departs from the stored list, or null.",
+    "shares.ID.wanted_digest": "What `digest` should be, or null.",
+}
+"""What stands under ``seen`` in a record of ``weft status -o json``."""
 COUNT_TITLES = ("CLASS", "SHARE", "VMS", "MOUNTED", "FAILED", "WAITING", "SILENT")
 
 
