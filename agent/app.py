@@ -61,7 +61,7 @@ class Agent:
         environ: The process's environment: service manager and credentials.
 
     Raises:
-        ConfigError: A driver cannot be loaded, or a setting of the link makes no sense.
+        ConfigError: A setting of the link makes no sense.
     """
 
     def __init__(self, config: AgentConfig, identity: Identity, *, environ: Mapping[str, str]) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint
 
+import structlog
+
 from agent.drivers.base import Driver
-from weft.errors import ConfigError
-from weft.offered import Offered, load_offered
+from weft.offered import load_offered
+
+log = structlog.get_logger(__name__)
 
 
 def load_drivers(
@@ -16,23 +19,19 @@ def load_drivers(
     """
     Make one instance of every driver, by backend name; blocks of foreign drivers become known to the wire.
 
+    One that cannot be loaded costs nobody else anything: it is logged, and a share that asks for it is rejected.
+
     Args:
         points: Entry points to load instead of the installed ones of group ``weft.drivers``.
         allow_options: Options that this guest allows although they touch its files or run commands here.
-
-    Raises:
-        ConfigError: an offered driver cannot be loaded, or its name is taken.
     """
-    drivers = {driver.name: driver for driver in _builtin(allow_options)}
     offered = load_offered(points)
-    strangers = [f"cannot use driver {name!r}: it is no {Driver.__name__}" for name in _strangers(offered)]
-    if offered.problems or strangers:
-        raise ConfigError([*offered.problems, *strangers])
-    return drivers | offered.drivers
-
-
-def _strangers(offered: Offered) -> list[str]:
-    return [name for name, driver in offered.drivers.items() if not isinstance(driver, Driver)]
+    strangers = {name for name, driver in offered.drivers.items() if not isinstance(driver, Driver)}
+    problems = [*offered.problems, *(f"driver {name!r} cannot mount: it is no Driver" for name in sorted(strangers))]
+    for problem in problems:
+        log.error("driver.refused", error=problem)
+    drivers = {driver.name: driver for driver in _builtin(allow_options)}
+    return drivers | {name: driver for name, driver in offered.drivers.items() if name not in strangers}
 
 
 def _builtin(allow_options: frozenset[str]) -> list[Driver]:

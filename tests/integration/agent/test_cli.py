@@ -49,7 +49,15 @@ async def test_a_guests_shares_can_be_looked_at_held_and_returned(agent: AgentPr
         assert code == 3
         assert "denied" in message or "system directory" in message
         code, answer, _ = await run(agent.run_dir, "route", str(agent.mounts / "good/x"))
-        assert (code, "share good" in answer) == (0, True)
+        assert (code, answer.split("\n")[0]) == (
+            0,
+            f"{agent.mounts}/good/x: share good, because {agent.mounts}/good is the only mount point at or above it",
+        )
+        _, answer, _ = await run(agent.run_dir, "route", "/etc/weft-test/x")
+        assert "share bad, because" in answer
+        assert "until it is mounted, a look there finds the guest's own files" in answer
+        _, answer, _ = await run(agent.run_dir, "route", "/elsewhere", "-o", "json")
+        assert json.loads(answer)["winner"] is None
         assert (await run(agent.run_dir, "unmount", "good"))[0] == 0
         assert (await agent.states())["good"] == "held"
         assert (await run(agent.run_dir, "resync"))[0] == 0

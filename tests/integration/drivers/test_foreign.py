@@ -123,3 +123,25 @@ async def test_a_driver_that_cannot_be_loaded_says_why(broker: Broker, tmp_path:
     assert "cannot load driver 'tmpfs'" in err
     assert "a_module_that_is_missing" in err
     assert (await weft(broker, tmp_path, "list", packages=packages))[0] == 0
+
+
+async def test_a_guest_whose_driver_is_broken_mounts_everything_else(
+    broker: Broker, short: Path, tmp_path: Path, packages: Path
+) -> None:
+    """The share that needs it is rejected with the reason; the agent starts all the same."""
+    await weft(broker, tmp_path, "init")
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    install(whole)
+    (packages / "weft_tmpfs" / "__init__.py").write_text("import a_module_that_is_missing\n")
+    async with AgentProcess(short, broker.url, packages=(packages,)) as agent:
+        good = ("--from", f"bind:{agent.source('good')}", "--at", str(agent.mounts / "good"), "--vm", "vm-7")
+        assert (await weft(broker, tmp_path, "publish", "good", *good, "--wait", packages=whole))[0] == 0
+        scratch = ("--set", "backend=tmpfs", "--at", str(agent.mounts / "scratch"), "--vm", "vm-7", "--wait=20")
+        code, out, _ = await weft(broker, tmp_path, "publish", "scratch", *scratch, packages=whole)
+        assert code == 3
+        assert "a_module_that_is_missing" in out
+        assert await agent.states() == {"good": "mounted", "scratch": "rejected"}
+        assert '"event": "driver.refused"' in agent.log_path.read_text().replace('":"', '": "')
+        for share_id in ("scratch", "good"):
+            await weft(broker, tmp_path, "unpublish", share_id, "--wait", packages=whole)
