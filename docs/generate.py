@@ -103,8 +103,8 @@ def _status() -> Iterator[str]:
     yield "### `seen`: what only the operator's side knows"
     yield ""
     yield from _table(("field", "meaning"), [(f"`{name}`", text) for name, text in SEEN_FIELDS.items()])
-    yield "A share is as wanted when `counts_as` is `mounted`: it is mounted with the wanted digest, or it is shadowed or"
-    yield "expired."
+    yield "A share is as wanted when `counts_as` is `mounted`: it is mounted with the wanted digest, or it is shadowed"
+    yield "or expired."
     yield ""
     yield "```console"
     yield "$ weft status -o json | jq -r '.[] | select(.seen.state != \"ok\") | .vm'"
