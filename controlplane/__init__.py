@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from controlplane.plane import ControlPlane
+    from controlplane.rollout import Pacing
     from controlplane.roster import Roster
+    from controlplane.watch import Watch
 
-__all__ = ["ControlPlane", "Roster"]
+__all__ = ["ControlPlane", "Pacing", "Roster", "Watch"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,6 +19,14 @@ def __getattr__(name: str) -> Any:
         from controlplane.plane import ControlPlane
 
         return ControlPlane
+    if name == "Pacing":
+        from controlplane.rollout import Pacing
+
+        return Pacing
+    if name == "Watch":
+        from controlplane.watch import Watch
+
+        return Watch
     if name == "Roster":
         from controlplane.roster import Roster
 

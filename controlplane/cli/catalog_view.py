@@ -19,6 +19,7 @@ SHARE_COLUMNS = (
     Column("MOUNT POINT"),
     Column("TARGETS"),
     Column("ENABLED"),
+    Column("EXPIRES", is_wide=True),
     Column("PRIORITY", is_wide=True),
     Column("MODE", is_wide=True),
     Column("OWNER", is_wide=True),
@@ -47,8 +48,8 @@ REMOTE_COLUMNS = (
 CLASS_COLUMNS = (Column("CLASS"), Column("VMS"), Column("MEMBERS", is_wide=True))
 
 
-def share_row(record: ShareRecord) -> Row:
-    """Build the line of one share; secrets never stand in it."""
+def share_row(record: ShareRecord, *, now: datetime) -> Row:
+    """Build the line of one share, seen at *now*; secrets never stand in it."""
     share = record.share
     return Row(
         name=share.id,
@@ -57,7 +58,8 @@ def share_row(record: ShareRecord) -> Row:
             share.backend_name,
             share.mount_point,
             targets_text(record),
-            format_value(record.enabled),
+            _enabled_text(record, now),
+            _instant(share.expires_at),
             str(share.priority),
             "ro" if share.readonly else "rw",
             record.owner,
@@ -68,6 +70,15 @@ def share_row(record: ShareRecord) -> Row:
         ),
         record=share_card(record, show_secrets=False),
     )
+
+
+def _enabled_text(record: ShareRecord, now: datetime) -> str:
+    """Say whether guests have a share: all its VMs, only those that its rollout has reached, or none any more."""
+    if not record.enabled:
+        return "no"
+    if record.share.expires_at is not None and record.share.expires_at <= now:
+        return "expired"
+    return "in waves" if record.open_rollout is not None else "yes"
 
 
 def targets_text(record: ShareRecord) -> str:
@@ -94,6 +105,7 @@ def share_card(record: ShareRecord, *, show_secrets: bool) -> dict[str, Any]:
             "except": list(record.targets.excepted),
         },
         "enabled": record.enabled,
+        "rollout": _rollout_card(record),
         "owner": record.owner,
         "tenant": record.tenant,
         "description": record.description,
@@ -102,6 +114,23 @@ def share_card(record: ShareRecord, *, show_secrets: bool) -> dict[str, Any]:
         "created_by": record.created_by,
         "updated_at": _instant(record.updated_at),
         "updated_by": record.updated_by,
+    }
+
+
+def _rollout_card(record: ShareRecord) -> dict[str, Any]:
+    """Turn a rollout into plain values, without the edition before it: 'weft history' has that."""
+    rollout = record.rollout
+    if rollout is None:
+        return {}
+    return {
+        "state": rollout.state.value,
+        "waves": list(rollout.waves),
+        "canary": rollout.canary,
+        "max_failed": rollout.max_failed,
+        "step": rollout.step + 1,
+        "problem": rollout.problem,
+        "started_at": _instant(rollout.started_at),
+        "started_by": rollout.started_by,
     }
 
 

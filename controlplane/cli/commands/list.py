@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -36,7 +37,8 @@ def command(output: str, **wanted: Any) -> None:
     from controlplane.cli.catalog_view import SHARE_COLUMNS, share_row
     from controlplane.cli.output import format_listing
 
-    rows = [share_row(record) for record in sorted(records, key=lambda record: record.share.id)]
+    now = datetime.now(UTC)
+    rows = [share_row(record, now=now) for record in sorted(records, key=lambda record: record.share.id)]
     if not rows:
         is_filtered = any(wanted.values())
         say("no share matches" if is_filtered else "no shares yet\n  try: weft publish ID --from SRC --class CLASS")

@@ -63,6 +63,8 @@ async def test_a_stopped_rollout_names_the_vms_and_the_way_back(weft: Operator, 
 async def test_a_rollout_nobody_waits_for_says_how_it_goes_on(weft: Operator, broker: Broker) -> None:
     """Paused and resumed by command; the last one waits."""
     said = await weft("publish", "a", *SOURCE, "--writable", "--wave", "10%")
+    assert "in waves" in await weft.must("list")
+    assert "rollout.state" in await weft.must("info", "a")
     assert "a: running at wave 1 of 2 (10%)" in said.err
     assert "weft rollout resume a --wait" in said.err
     assert (await weft("rollout", "pause", "a")).code == 0
@@ -109,6 +111,7 @@ async def test_a_share_with_an_end_shows_it(weft: Operator, broker: Broker) -> N
     assert timedelta(minutes=118) < at - datetime.now(UTC) < timedelta(minutes=121)
     assert (await stored_sets(broker))["vm-1"].shares[0].expires_at == at
     assert "expires_at" in await weft.must("info", "a")
+    assert str(at.year) in await weft.must("list", "-o", "wide")
     await weft.must("publish", "a", "--expires", "never")
     assert (await stored_sets(broker))["vm-1"].shares[0].expires_at is None
 
