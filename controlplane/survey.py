@@ -63,12 +63,21 @@ async def read_whole_survey(link: Link) -> Survey:
 
 async def read_reporting_vms(link: Link) -> frozenset[VmId]:
     """Name every VM that ever reported, without reading what; raises as :func:`read_survey`."""
+    return _vms_of(await read_subjects(link, STATUS_STREAM, STATUS_ALL))
+
+
+async def read_listed_vms(link: Link) -> frozenset[VmId]:
+    """Name every VM that ever reported or has a stored list; raises as :func:`read_survey`."""
+    return await read_reporting_vms(link) | _vms_of(await read_subjects(link, MOUNTS_STREAM, MOUNTS_ALL))
+
+
+def _vms_of(subjects: Iterable[str]) -> frozenset[VmId]:
     found: set[VmId] = set()
-    for text in await read_subjects(link, STATUS_STREAM, STATUS_ALL):
+    for text in subjects:
         try:
             found.add(vm_of_subject(text))
         except SubjectError:
-            continue  # another program reports under something that is no VM id
+            continue  # another program uses something that is no VM id
     return frozenset(found)
 
 
