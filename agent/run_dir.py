@@ -42,7 +42,9 @@ class RunDirLock:
             holder = os.pread(self._fd, 20, 0).decode(errors="replace").strip()
             self.release()
             raise ConfigError(
-                [f"run_dir: another agent (pid {holder or 'unknown'}) uses {self._directory}; give this one --run-dir"]
+                [
+                    f"run_dir: another program (pid {holder or 'unknown'}) uses {self._directory}; give this one a run_dir of its own"
+                ]
             ) from exc
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from agent.drivers.cubefs import CubefsDriver
+from agent.drivers.cubefs_control import answers_control
 from agent.drivers.rclone import RcloneDriver
 from agent.mounts.liveness_watch import Rhythm
+from agent.supervise.listening import find_loopback_ports
 from tests.parts.cubefs import CubefsCluster
 from tests.parts.engine_rig import WAIT_S, EngineRig
 from tests.parts.rclone_servers import RcloneServer, rclone_binary
@@ -45,6 +47,27 @@ async def test_stopped_metanodes_are_a_hang_that_is_waited_for(tmp_path: Path, r
             assert await waiting == "tide"
             assert rig.pid_of("data") == pid
             assert not any(error is not None and not error.keeps_old for _, error in rig.changes)
+            await engine.apply(unmount("data"))
+
+
+async def test_a_client_that_is_stopped_does_not_answer_its_control_port(tmp_path: Path, rig: EngineRig) -> None:
+    """One that waits for its cluster does, and that is how they are told apart."""
+    async with CubefsCluster(tmp_path) as cluster:
+        cluster.add_volume("team", owner="alpha")
+        rig.more_drivers = {"cubefs": CubefsDriver()}
+        rig.more_programs = {"cfs-client": cluster.client, "fusermount3": Path("/usr/bin/fusermount3")}
+        cubefs = {"volume": "team", "masters": cluster.masters, "owner": "alpha"}
+        share = parse_share({"id": "data", "mount_point": str(rig.root / "data"), "cubefs": cubefs})
+        async with rig.engine() as engine:
+            await engine.apply(share)
+            pid = rig.pid_of("data")
+            cluster.stall("team")
+            assert len(find_loopback_ports(pid)) == 1
+            assert await answers_control(pid, deadline_s=5)
+            rig.stop_client("data")
+            assert not await answers_control(pid, deadline_s=0.3)
+            rig.continue_client("data")
+            cluster.resume("team")
             await engine.apply(unmount("data"))
 
 
