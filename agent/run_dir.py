@@ -41,11 +41,8 @@ class RunDirLock:
         except BlockingIOError as exc:
             holder = os.pread(self._fd, 20, 0).decode(errors="replace").strip()
             self.release()
-            raise ConfigError(
-                [
-                    f"run_dir: another program (pid {holder or 'unknown'}) uses {self._directory}; give this one a run_dir of its own"
-                ]
-            ) from exc
+            who = f"another program (pid {holder or 'unknown'})"
+            raise ConfigError([f"run_dir: {who} uses {self._directory}; give this one a run_dir of its own"]) from exc
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
