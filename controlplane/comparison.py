@@ -77,7 +77,7 @@ def missing(view: VmView) -> frozenset[ShareId]:
     """Name the shares that a VM was told to have and does not report."""
     if view.wanted is None:
         return frozenset()
-    return view.wanted.ids.difference(share.id for share in view.status.shares) if view.status else view.wanted.ids
+    return view.wanted.ids - {share.id for share in view.status.shares} if view.status else view.wanted.ids
 
 
 def _wanted_digest(view: VmView, share: ShareStatus, is_unwanted: bool, with_digests: bool) -> str:

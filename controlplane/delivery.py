@@ -34,5 +34,6 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
         tokens = msg.reply.split(".")
         # Nine tokens from older servers and single accounts, else two more in front and one behind.
         first = 5 if len(tokens) == 9 else 7
-        stream_seq, consumer_seq, stored_ns, pending = (int(token) for token in tokens[first : first + 4])
-        return cls(StoredMessage(msg.subject, stream_seq, msg.data, stored_ns / 1e9), consumer_seq, pending)
+        stream_seq, consumer_seq, stored_ns, pending = tokens[first : first + 4]
+        message = StoredMessage(msg.subject, int(stream_seq), msg.data, int(stored_ns) / 1e9)
+        return cls(message, int(consumer_seq), int(pending))

@@ -19,6 +19,7 @@ from controlplane.cli.status_view import (
     headline,
     reason_of,
     reasons_table,
+    states_of,
     status_record,
     vm_cells,
     vm_state,
@@ -76,8 +77,10 @@ def picture(views: Sequence[VmView], classes: Sequence[str], *, height: int) -> 
     What does not fit is counted in the last line of its part.
     """
     now = datetime.now().astimezone()
-    lines = [f"{headline(views)}{GAP}{now:%H:%M:%S}{GAP}Ctrl-C ends", ""]
-    parts = [counts_table(views, classes).splitlines(), reasons_table(views).splitlines(), _unwell(views)]
+    states = states_of(views)
+    lines = [f"{headline(states)}{GAP}{now:%H:%M:%S}{GAP}Ctrl-C ends", ""]
+    unwell = [view for view in views if states[view.vm] != "ok"]
+    parts = [counts_table(views, classes).splitlines(), reasons_table(unwell).splitlines(), _table_of(unwell)]
     for left, part in zip(range(len(parts), 0, -1), parts, strict=True):
         room = (height - len(lines)) // left
         if part:
@@ -91,12 +94,11 @@ def _cut(lines: list[str], room: int) -> list[str]:
     return [*lines[: max(room - 1, 0)], f"… and {len(lines) - max(room - 1, 0)} more"]
 
 
-def _unwell(views: Iterable[VmView]) -> list[str]:
+def _table_of(views: Iterable[VmView]) -> list[str]:
     shown = [n for n, column in enumerate(VM_COLUMNS) if not column.is_wide]
     rows = [
         [cells[n] for n in shown]
         for cells in (vm_cells(view) for view in sorted(views, key=lambda view: natural(view.vm)))
-        if cells[1] != "ok"
     ]
     return format_table([VM_COLUMNS[n].title for n in shown], rows).splitlines() if rows else []
 
@@ -105,8 +107,9 @@ async def _lines(watch: StatusWatch, choose: Chosen, output: str) -> None:
     views = choose(watch.views())
     told: dict[str, dict[str, Mark]] = {}
     if output != "json":
-        click.echo(headline(views))
-        told = {view.vm: marks_of(view) for view in views if vm_state(view) == "ok"}
+        states = states_of(views)
+        click.echo(headline(states))
+        told = {view.vm: marks_of(view) for view in views if states[view.vm] == "ok"}
     while True:
         for view in choose(watch.views()):
             marks = marks_of(view)

@@ -205,11 +205,16 @@ def vm_card(view: VmView) -> dict[str, Any]:
     }
 
 
-def headline(views: Sequence[VmView]) -> str:
+def states_of(views: Iterable[VmView]) -> dict[str, str]:
+    """Say in one word for each VM how it is."""
+    return {view.vm: vm_state(view) for view in views}
+
+
+def headline(states: Mapping[str, str]) -> str:
     """Say in one line how many VMs are how."""
-    counts = Counter(vm_state(view) for view in views)
+    counts = Counter(states.values())
     shown = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    return f"{counted(len(views), 'VM')}: {shown}" if views else "no VMs"
+    return f"{counted(len(states), 'VM')}: {shown}" if states else "no VMs"
 
 
 def counts_table(views: Iterable[VmView], only: Collection[str] = ()) -> str:

@@ -82,17 +82,17 @@ def _print_fleet(views: Sequence[VmView], shown: Sequence[VmView], classes: Sequ
     reasons = status_view.reasons_table(views)
     if reasons:
         click.echo(reasons + "\n")
-    listed = [Row(view.vm, status_view.vm_cells(view), {}) for view in shown]
-    if len(listed) > ALL_LISTED and output != "wide":
-        listed = [row for row in listed if row.cells[1] != "ok"]
+    states = status_view.states_of(views)
+    lists_all = len(shown) <= ALL_LISTED or output == "wide"
+    listed = [view for view in shown if lists_all or states[view.vm] != "ok"]
     if listed:
-        _print(listed, output)
+        _print([Row(view.vm, status_view.vm_cells(view), {}) for view in listed], output)
     left_out = len(shown) - len(listed)
     say(
-        status_view.headline(views)
+        status_view.headline(states)
         + (f"; {counted(left_out, 'VM')} not listed (-o wide lists all)" if left_out else "")
     )
-    step = status_view.next_step(views)
+    step = status_view.next_step([view for view in views if states[view.vm] != "ok"])
     if step:
         say(f"  try: {step}")
 

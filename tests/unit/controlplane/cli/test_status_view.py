@@ -12,6 +12,7 @@ from controlplane.cli.status_view import (
     is_failed,
     next_step,
     reasons_table,
+    states_of,
     status_record,
     vm_row,
     vm_state,
@@ -149,5 +150,5 @@ def test_the_next_command_is_named(views: list[VmView], step: str) -> None:
 def test_the_head_counts_how_vms_are() -> None:
     """Each VM is in one state."""
     views = [view("a", ShareState.MOUNTED), view("b", ShareState.BACKOFF), VmView(VmId("c"))]
-    assert headline(views) == "3 VMs: 1 ok, 1 failing, 1 silent"
-    assert headline([]) == "no VMs"
+    assert headline(states_of(views)) == "3 VMs: 1 ok, 1 failing, 1 silent"
+    assert headline({}) == "no VMs"
