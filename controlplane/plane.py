@@ -22,6 +22,7 @@ from controlplane.curating import Curating
 from controlplane.edits import Change, Details, build_publish, build_unpublish, parse_audience
 from controlplane.expiring import Expiring
 from controlplane.expiry import KEPT_S
+from controlplane.forgetting import Forgetting
 from controlplane.known import mentioned_vms
 from controlplane.projection import Members
 from controlplane.publisher import Publisher
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from controlplane.serve import Served
 
 
-class ControlPlane(Refreshing, Curating, Connections, Rolling, Expiring):
+class ControlPlane(Refreshing, Curating, Connections, Rolling, Expiring, Forgetting):
     """
     The operator's side over one connection; ``async with`` it.
 
