@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import binascii
 import re
 from dataclasses import dataclass, field
@@ -72,8 +73,11 @@ def parse_credentials(text: str, path: Path) -> Credentials:
 
 
 def is_user_seed(seed: str) -> bool:
-    """Say whether *seed* is the intact seed of a user nkey."""
+    """Say whether *seed* is the intact seed of a user nkey; its checksum is verified, which the library leaves out."""
     try:
+        raw = base64.b32decode(seed + "=" * (-len(seed) % 8))
+        if binascii.crc_hqx(raw[:-2], 0) != int.from_bytes(raw[-2:], "little"):
+            return False
         pair = nkeys.from_seed(bytearray(seed.encode()))
         is_user = pair.public_key.startswith(b"U")
         pair.wipe()

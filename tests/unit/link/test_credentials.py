@@ -16,6 +16,11 @@ SEED_LINE = next(line for line in GOOD.splitlines() if line.startswith("SU"))
 PATH = Path("/etc/weft/guest.creds")
 
 
+def damaged(seed: str) -> str:
+    """Return *seed* with one letter in its middle replaced, as a slip of the hand would."""
+    return seed[:20] + ("A" if seed[20] != "A" else "B") + seed[21:]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -37,8 +42,9 @@ def test_intact_file_is_accepted_in_canonical_form(text: str) -> None:
         pytest.param("password = hunter2\n", "no NATS user JWT", id="another file"),
         pytest.param(JWT_LINE, "no NATS user JWT", id="JWT without its marker"),
         pytest.param(GOOD.replace(JWT_LINE, "eyJ0.only-two"), "no NATS user JWT", id="truncated JWT"),
-        pytest.param(GOOD.partition("***")[0], "no user nkey seed", id="JWT without a seed"),
+        pytest.param(GOOD.partition("-----BEGIN USER NKEY SEED")[0], "no user nkey seed", id="JWT without a seed"),
         pytest.param(GOOD.replace(SEED_LINE, SEED_LINE[:-4]), "not a user nkey seed", id="truncated seed"),
+        pytest.param(GOOD.replace(SEED_LINE, damaged(SEED_LINE)), "not a user nkey seed", id="one wrong letter"),
         pytest.param(GOOD.replace(SEED_LINE, "S" + SEED_LINE[:0:-1]), "not a user nkey seed", id="garbled seed"),
     ],
 )
