@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from nats.aio.msg import Msg
-
+from controlplane.catalog import EVERYTHING
 from controlplane.expiry import KEPT_S
+from controlplane.following import follow_messages
 from controlplane.records import RolloutState
 from controlplane.results import FanOut
 from controlplane.rollout import Next
-from controlplane.streams import CATALOG_PREFIX
 from weft.errors import CatalogConflictError, ConfirmationNeededError, WeftError
+from weft.wire.subjects import CATALOG_STREAM
 
 if TYPE_CHECKING:
     from controlplane.plane import ControlPlane
 
+HEARD_AGAIN_S = 5.0
+"""How far back listening begins, so that nothing is missed while it starts."""
 INTERVAL_S = 60.0
 """How often rosters kept elsewhere are asked, and everything is compared, when nothing is heard."""
 RETRY_S = 5.0
@@ -82,21 +85,26 @@ class Watch:
         self._told: dict[str, str] = {}
 
     async def run(self, *, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Watch until cancelled; *on_ready* is called once changes are heard."""
-
-        async def hear(_: Msg) -> None:
-            self._changed.set()
-
-        link = self._plane.link
-        subscription = await link.subscribe(CATALOG_PREFIX + ">", hear)
-        remove = link.on_connected(self._changed.set)
+        """Watch until cancelled; *on_ready* is called once it has begun."""
+        remove = self._plane.link.on_connected(self._changed.set)
         try:
-            await link.flush()
-            on_ready()
-            await self._keep()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen())
+                on_ready()
+                await self._keep()
         finally:
             remove()
-            await subscription.unsubscribe()
+
+    async def _listen(self) -> None:
+        """Hear what is stored in the catalog through a consumer: operators' credentials allow no plain subscription."""
+        link = self._plane.link
+        while True:
+            with contextlib.suppress(WeftError):  # comparing meets the same, and tells it
+                async for _ in follow_messages(
+                    link, CATALOG_STREAM, EVERYTHING, since_s=HEARD_AGAIN_S, is_endless=True
+                ):
+                    self._changed.set()
+            await asyncio.sleep(RETRY_S)
 
     async def _keep(self) -> None:
         now_s = asyncio.get_running_loop().time

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from controlplane import ControlPlane
+from controlplane.auth.roles import Role
 from controlplane.records import RolloutState
 from controlplane.rollout import Pacing
+from controlplane.rosters import FileRoster
 from controlplane.watch import News, NewsKind, Watch
 from tests.integration.plane.guests import Guests
 from tests.integration.plane.stored import count_stored, stored_set, stored_sets
 from tests.integration.plane.test_rollout import CLASS, NEW, OLD, ORDER, with_new
 from tests.parts.broker import Broker
+from tests.parts.realm import Realm
 from tests.parts.watch_process import WatchProcess
 from tests.unit.controlplane.makers import share
 
@@ -218,6 +223,23 @@ async def test_a_watch_leaves_a_paused_rollout_alone(broker: Broker, class_of_20
     assert await with_new(broker) == set(CLASS)
 
 
+async def test_a_watch_hears_changes_with_no_more_than_an_operators_rights(tmp_path: Path) -> None:
+    """What somebody else stores is noticed at once, however long the interval; nothing it asks for is denied."""
+    realm = Realm(tmp_path)
+    async with (
+        realm.broker,
+        ControlPlane.connect(options=realm.options(Role.OPERATOR, "ann")) as ann,
+        ControlPlane.connect(options=realm.options(Role.OPERATOR, "watch")) as watcher,
+    ):
+        await ann.init()
+        async with watching(watcher, interval_s=600) as heard:
+            await ann.publish(NEW, vms=CLASS, pacing=Pacing(waves=(10,)))
+            await heard.until(NewsKind.ROLLOUT, "running at wave 1 of 2")
+            await ann.pause_rollout("a")
+            await heard.until(NewsKind.ROLLOUT, "paused")
+        assert watcher.link.denied_subjects == frozenset()
+
+
 async def test_a_watch_survives_a_restart_of_the_broker(broker: Broker, plane: ControlPlane) -> None:
     """It says that it was away, and goes on."""
     await plane.publish(share("b"), vms=["vm-1"])
@@ -235,6 +257,20 @@ async def test_the_command_says_ready_and_ends_promptly(broker: Broker, plane: C
             assert await process.stop() == 0
     assert process.notified[0] == "READY=1"
     assert "STOPPING=1" in process.notified
+
+
+async def test_the_command_reads_a_roster_file_again(broker: Broker, plane: ControlPlane, tmp_path: Path) -> None:
+    """Whoever edits the file needs no weft command."""
+    roster = tmp_path / "classes.json"
+    roster.write_text(json.dumps({"algebra": CLASS}))
+    async with ControlPlane.connect(broker.url, roster=FileRoster(roster)) as teacher:
+        await teacher.publish(OLD, classes=["algebra"])
+    async with WatchProcess(broker.url, "--roster", str(roster), "--interval", "200ms") as process:
+        roster.write_text(json.dumps({"algebra": [*CLASS, "newcomer"]}))
+        await process.until_line("brought 1 VM up to date")
+    joined = await stored_set(broker, "newcomer")
+    assert joined is not None
+    assert [item.id for item in joined.shares] == ["a"]
 
 
 async def test_a_killed_watch_goes_on_where_it_was(broker: Broker, class_of_20: ControlPlane) -> None:
