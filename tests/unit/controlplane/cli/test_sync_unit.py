@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from configparser import ConfigParser
 
-from controlplane.cli.commands.sync import command
 from weft.deploy import find_data_file
+
+from controlplane.cli.commands.sync import command
 
 
 def test_the_unit_runs_a_command_that_exists_and_says_ready() -> None:
