@@ -18,7 +18,7 @@ from weft.errors import WeftError
 SOCKET_NAME = "agent.sock"
 MAX_LINE_BYTES = 64 * 1024
 MAX_CALLERS = 32
-"""Enough for people and scripts; more would only be a way to make a root process spend memory."""
+"""Of users, and again of root, whom no user's idle connections may keep out; more would only cost memory."""
 
 _UCRED = struct.Struct("3i")
 Answer = Callable[[dict[str, Any], bool], Awaitable[dict[str, Any]]]
@@ -39,7 +39,8 @@ class ControlServer:
         self._path = run_dir / SOCKET_NAME
         self._answer = answer
         self._server: asyncio.Server | None = None
-        self._callers: set[asyncio.Task[None]] = set()
+        self._callers: dict[bool, set[asyncio.Task[None]]] = {True: set(), False: set()}
+        self._is_closing = False
 
     async def start(self) -> None:
         """Listen; the run directory's lock is held, so a socket found there is a leftover."""
@@ -49,35 +50,44 @@ class ControlServer:
 
     async def close(self) -> None:
         """Stop listening; questions under way are dropped."""
+        self._is_closing = True
         if self._server is not None:
             self._server.close()
             self._path.unlink(missing_ok=True)
-        for caller in list(self._callers):
+        callers = [*self._callers[True], *self._callers[False]]
+        for caller in callers:
             caller.cancel()
-        await asyncio.gather(*self._callers, return_exceptions=True)
+        await asyncio.gather(*callers, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None, "the server runs this as a task"
-        self._callers.add(task)
+        may_change = _is_privileged(writer)
+        callers = self._callers[may_change]
+        callers.add(task)
         try:
-            if len(self._callers) <= MAX_CALLERS:
-                await self._talk(reader, writer, may_change=_is_privileged(writer))
+            if len(callers) <= MAX_CALLERS:
+                await self._talk(reader, writer, may_change=may_change)
+            else:
+                writer.write(_encode({"error": "cannot answer now: too many others ask"}))
         except (OSError, ValueError, asyncio.IncompleteReadError) as exc:
             log.debug("control.dropped", error=str(exc))
+        except asyncio.CancelledError:
+            if not self._is_closing:  # asyncio would log what it cannot pass on
+                raise
         finally:
-            self._callers.discard(task)
+            callers.discard(task)
             writer.close()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, may_change: bool) -> None:
         while line := await reader.readline():
-            writer.write(msgspec.json.encode(await self._reply(line, may_change)) + b"\n")
+            writer.write(_encode(await self._reply(line, may_change)))
             await writer.drain()
 
     async def _reply(self, line: bytes, may_change: bool) -> dict[str, Any]:
         try:
             request = msgspec.json.decode(line)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             request = None
         if not isinstance(request, dict):
             return {"error": "cannot understand the request: it must be a JSON object"}
@@ -85,6 +95,10 @@ class ControlServer:
             return await self._answer(request, may_change)
         except WeftError as exc:
             return {"error": str(exc), "kind": type(exc).__name__}
+
+
+def _encode(answer: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(answer) + b"\n"
 
 
 def _is_privileged(writer: asyncio.StreamWriter) -> bool:
