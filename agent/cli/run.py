@@ -15,6 +15,7 @@ import structlog
 from agent.app import Agent
 from agent.config import load_config
 from agent.identity import find_identity
+from agent.threads import OwnThreads
 from weft.logs import LEVELS, configure_logs
 
 FAREWELL_S = 0.7
@@ -64,6 +65,7 @@ def perform(arguments: argparse.Namespace) -> int:
 
 
 async def _run_until_stopped(agent: Agent) -> None:
+    asyncio.get_running_loop().set_default_executor(OwnThreads())
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
