@@ -16,7 +16,7 @@ _GUEST_FILES: Final = frozenset(
     (
         "key_file pubkey_file known_hosts_file client_certificate_path service_principal_file shared_credentials_file "
         "config_file sse_customer_key_file box_config_file service_account_file unix_socket db_path chunk_path "
-        "tmp_upload_path copy_links env_auth"
+        "tmp_upload_path copy_links env_auth kerberos_ccache"
     ).split(" ")
 )
 _REMOTE_COMMANDS: Final = frozenset(

@@ -199,6 +199,7 @@ def test_a_value_that_rclone_would_fill_in_is_refused_without_showing_it() -> No
         ("s3", "shared_credentials_file"),
         ("drive", "service_account_file"),
         ("azureblob", "use_az"),
+        ("smb", "kerberos_ccache"),
         ("azureblob", "client_certificate_path"),
         ("local", "copy_links"),
         ("newer", "some_new_command"),
