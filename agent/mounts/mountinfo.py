@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -68,7 +69,20 @@ def parse_mountinfo(text: str) -> tuple[MountEntry, ...]:
     Source:
         proc_pid_mountinfo(5).
     """
-    return tuple(_parse_line(line) for line in text.split("\n") if line)
+    return tuple(parse_lines(text, {}).values())
+
+
+def parse_lines(text: str, known: Mapping[str, MountEntry]) -> dict[str, MountEntry]:
+    """
+    Parse mountinfo's *text*, looking lines up in *known*: of a thousand mounts, one changes at a time.
+
+    Returns:
+        The entries by line, in the kernel's order; no two lines are the same, as each has a mount id of its own.
+
+    Raises:
+        ValueError: as :func:`parse_mountinfo`.
+    """
+    return {line: known.get(line) or _parse_line(line) for line in text.split("\n") if line}
 
 
 def _parse_line(line: str) -> MountEntry:

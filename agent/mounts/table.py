@@ -8,7 +8,7 @@ import select
 from collections.abc import Callable
 from typing import Self, TypeVar
 
-from agent.mounts.mountinfo import MountTable, parse_mountinfo
+from agent.mounts.mountinfo import MountEntry, MountTable, parse_lines, parse_mountinfo
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ def read_mount_table(path: str = MOUNTINFO) -> MountTable:
     """Read the mount table once; the kernel answers from memory, so this cannot hang on any mount."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return _read(fd)
+        return MountTable(parse_mountinfo(_read(fd)))
     finally:
         os.close(fd)
 
@@ -44,6 +44,7 @@ class MountTableWatcher:
         self._fd = -1
         self._epoll: select.epoll | None = None
         self._callbacks: dict[object, Callable[[MountTable], None]] = {}
+        self._lines: dict[str, MountEntry] = {}
         self._current = MountTable(())
 
     def start(self) -> None:
@@ -79,15 +80,17 @@ class MountTableWatcher:
         """Read the table now, so that the effect of a call just made is in it, and tell subscribers if it changed."""
         assert self._epoll is not None, "the watcher was started"
         self._epoll.poll(0)  # takes the event, so that one from here on means a change during the read
-        table = _read(self._fd)
+        text = _read(self._fd)
         for _ in range(_READS_AGAIN_AT_MOST):
             if not self._epoll.poll(0):
                 break
-            table = _read(self._fd)
-        if table != self._current:
-            self._current = table
+            text = _read(self._fd)
+        lines = parse_lines(text, self._lines)
+        if lines != self._lines:
+            self._lines = lines
+            self._current = MountTable(tuple(lines.values()))
             for callback in tuple(self._callbacks.values()):
-                asyncio.get_running_loop().call_soon(callback, table)
+                asyncio.get_running_loop().call_soon(callback, self._current)
         return self._current
 
     def subscribe(self, callback: Callable[[MountTable], None]) -> Callable[[], None]:
@@ -126,10 +129,10 @@ class MountTableWatcher:
             unsubscribe()
 
 
-def _read(fd: int) -> MountTable:
+def _read(fd: int) -> str:
     """Read from the start. The kernel hands out a page at a time; before 5.8 a change in between could skip a line."""
     os.lseek(fd, 0, os.SEEK_SET)
     chunks: list[bytes] = []
     while chunk := os.read(fd, 1 << 20):
         chunks.append(chunk)
-    return MountTable(parse_mountinfo(os.fsdecode(b"".join(chunks))))
+    return os.fsdecode(b"".join(chunks))
