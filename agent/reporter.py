@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import structlog
 
-from weft.errors import BrokerError
+from weft.errors import BrokerError, PayloadTooLargeError
 from weft.link import Link, LinkState
 from weft.wire.ids import VmId
-from weft.wire.status import VmStatus, encode_status
+from weft.wire.status import VmStatus, encode_status, without_details
 from weft.wire.subjects import status_subject
 
 COALESCE_S = 0.03
@@ -75,8 +75,14 @@ class Reporter:
         if self._link.state is not LinkState.CONNECTED:
             return  # on_connected reports
         try:
-            await self._link.publish(self._subject, encode_status(self._build()))
+            await self._send(self._build())
         except BrokerError as exc:
             log.debug("report.postponed", error=str(exc))
             return
         log.debug("report.published")
+
+    async def _send(self, status: VmStatus) -> None:
+        try:
+            await self._link.publish(self._subject, encode_status(status))
+        except PayloadTooLargeError:  # better a report without what the clients printed than none at all
+            await self._link.publish(self._subject, encode_status(without_details(status)))

@@ -114,3 +114,12 @@ def encode_status(status: VmStatus) -> bytes:
     values = to_builtins(status)
     values.setdefault("shares", [])
     return msgspec.json.encode(values)
+
+
+def without_details(status: VmStatus) -> VmStatus:
+    """Leave out what errors have beyond their sentence: of hundreds of failing shares it exceeds any message."""
+    shares = tuple(
+        msgspec.structs.replace(share, error=msgspec.structs.replace(share.error, detail="")) if share.error else share
+        for share in status.shares
+    )
+    return msgspec.structs.replace(status, shares=shares)

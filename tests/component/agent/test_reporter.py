@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from agent.reporter import Reporter
-from weft.errors import BrokerUnreachableError
+from weft.errors import BrokerUnreachableError, ErrorCode, PayloadTooLargeError
 from weft.link import LinkState
 from weft.wire.ids import VmId
-from weft.wire.status import VmStatus, decode_status
+from weft.wire.status import ShareError, ShareState, ShareStatus, VmStatus, decode_status
 
 
 class FakeLink:
@@ -21,6 +21,7 @@ class FakeLink:
         self.state = LinkState.DISCONNECTED
         self.sent: list[VmStatus] = []
         self.fails = False
+        self.max_payload = 1 << 20
         self.callbacks: list[Callable[[], Awaitable[None] | None]] = []
         self._was_sent = asyncio.Event()
 
@@ -33,6 +34,8 @@ class FakeLink:
         if self.fails:
             self.fails = False
             raise BrokerUnreachableError("cannot publish")
+        if len(data) > self.max_payload:
+            raise PayloadTooLargeError("cannot send")
         self.sent.append(decode_status(data))
         self._was_sent.set()
 
@@ -107,3 +110,20 @@ async def test_the_heartbeat_repeats_the_status(link: FakeLink) -> None:
         await link.until_sent(2)
 
     await run_with(link, story, heartbeat_s=0.05)
+
+
+async def test_a_report_that_is_too_large_goes_without_details(link: FakeLink) -> None:
+    """Else a guest with hundreds of failing shares would look as if it were silent."""
+    error = ShareError(code=ErrorCode.AUTH, message="cannot mount", detail="x" * 9000)
+    share = ShareStatus(id="a", state=ShareState.FAILED, error=error)
+    link.max_payload = 1000
+    link.connect()
+    reporter = Reporter(link, VmId("vm-7"), lambda: VmStatus(vm="vm-7", shares=(share,)), heartbeat_s=60.0)  # type: ignore[arg-type]
+    task = asyncio.create_task(reporter.run())
+    try:
+        await link.until_sent(1)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    (sent,) = link.sent
+    assert sent.shares[0].error == ShareError(code=ErrorCode.AUTH, message="cannot mount")
