@@ -41,6 +41,8 @@ def parse_boot_file(data: bytes) -> BootShares:
         elements = msgspec.json.decode(data)
     except msgspec.DecodeError as exc:
         raise DecodeError(f"it is not JSON: {exc}") from exc
+    except RecursionError as exc:
+        raise DecodeError("it is nested too deeply") from exc
     if not isinstance(elements, list):
         raise DecodeError("it must be a JSON array of shares")
     shares: list[ShareMount] = []

@@ -30,7 +30,7 @@ def test_a_boot_element_without_readable_id_makes_the_file_incomplete() -> None:
     assert not parse_boot_file(b'[{"mount_point":"/mnt/a"}]').is_complete
 
 
-@pytest.mark.parametrize("data", [b"{", b"{}", b"null"])
+@pytest.mark.parametrize("data", [b"{", b"{}", b"null", b"[" * 50_000])
 def test_a_boot_file_must_be_an_array(data: bytes) -> None:
     """Anything else is refused whole."""
     with pytest.raises(DecodeError):
