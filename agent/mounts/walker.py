@@ -22,6 +22,7 @@ CALL_DEADLINE_S = 10.0
 _CODES = {
     errno.ENOENT: ErrorCode.NOT_FOUND,
     errno.ENOTDIR: ErrorCode.NOT_FOUND,
+    errno.ENAMETOOLONG: ErrorCode.BAD_SPEC,
     errno.EACCES: ErrorCode.DENIED,
     errno.EPERM: ErrorCode.DENIED,
     errno.EBUSY: ErrorCode.BUSY,
@@ -253,7 +254,12 @@ def _translate(exc: Refusal | TimeoutError | HelperLost, verb: str, what: str, d
         where = f"{exc.at!r}: " if exc.at and exc.at != what else ""
         reason = os.strerror(exc.errno)
         code = _CODES.get(exc.errno, ErrorCode.INTERNAL)
-        return PathError(f"cannot {verb} {what!r}: {where}{reason[:1].lower()}{reason[1:]}", errno=exc.errno, code=code)
+        return PathError(
+            f"cannot {verb} {what!r}: {where}{reason[:1].lower()}{reason[1:]}",
+            errno=exc.errno,
+            code=code,
+            is_permanent=code is ErrorCode.BAD_SPEC,
+        )
     if isinstance(exc, TimeoutError):
         return HungError(f"cannot {verb} {what!r}: no answer within {deadline_s:g} s")
     return MountError(f"cannot {verb} {what!r}: its helper process was lost ({exc})", code=ErrorCode.INTERNAL)
