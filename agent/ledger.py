@@ -14,7 +14,7 @@ import structlog
 
 from agent.actual import LiveMount, ProcessIdentity, Stage
 from agent.desired import Desired, Entry, Origin, Stamp
-from weft.errors import DecodeError, LedgerCorruptError, LedgerError, LedgerTooNewError
+from weft.errors import LedgerCorruptError, LedgerTooNewError
 from weft.wire.ids import ShareId, VmId
 from weft.wire.mountset import CatalogMark, RejectedShare
 from weft.wire.share import ShareMount, parse_share, share_to_builtins
@@ -52,6 +52,7 @@ class Ledger:
         self._directory = directory
         self._vm = vm
         self._live: dict[ShareId, LiveMount] = {}
+        self._encoded: dict[ShareId, msgspec.Raw] = {}
         self._problems: dict[str, str] = {}
 
     @property
@@ -74,6 +75,7 @@ class Ledger:
         except OSError as exc:
             self._note(LEDGER_FILE, f"cannot make {self._directory}: {exc.strerror}")
         self._live = {mount.share_id: mount for mount in self._read(LIVE_FILE, _parse_live) or ()}
+        self._encoded = {share_id: _encode_live(mount) for share_id, mount in self._live.items()}
         return self._read(LEDGER_FILE, _parse_held) or Held(Desired(self._vm))
 
     def commit(self, held: Held) -> None:
@@ -100,15 +102,17 @@ class Ledger:
     def record_live(self, mount: LiveMount) -> None:
         """Remember *mount*, replacing what its share had."""
         self._live[mount.share_id] = mount
+        self._encoded[mount.share_id] = _encode_live(mount)
         self._write_live()
 
     def forget_live(self, share_id: ShareId) -> None:
         """Forget the mount of *share_id*; unknown ids are fine."""
         if self._live.pop(share_id, None) is not None:
+            del self._encoded[share_id]
             self._write_live()
 
     def _write_live(self) -> None:
-        values = {"schema": SCHEMA, "vm": self._vm, "live": [_live_to_builtins(mount) for mount in self.live()]}
+        values = {"schema": SCHEMA, "vm": self._vm, "live": list(self._encoded.values())}
         self._write(LIVE_FILE, values, is_synced=False)
 
     # --- files ----------------------------------------------------------------------------------------------------
@@ -127,7 +131,7 @@ class Ledger:
             return parse(values, self._vm)
         except LedgerTooNewError:
             raise
-        except (LedgerError, DecodeError, msgspec.ValidationError, KeyError, TypeError, ValueError) as exc:
+        except Exception as exc:  # noqa: BLE001  # whatever is wrong with it, it must not end the agent at every start
             self._set_aside(path, str(exc))
             return None
 
@@ -229,9 +233,10 @@ def _parse_held(values: dict[str, Any], vm: VmId) -> Held:
     return Held(desired, frozenset(ShareId(each) for each in values.get("held", ())))
 
 
-def _live_to_builtins(mount: LiveMount) -> dict[str, Any]:
+def _encode_live(mount: LiveMount) -> msgspec.Raw:
+    """Encode one record, once for all the times that the file is written because of others."""
     values: dict[str, Any] = {name: getattr(mount, name) for name in mount.__struct_fields__ if name != "share"}
-    return values | {"share": share_to_builtins(mount.share)}
+    return msgspec.Raw(msgspec.json.encode(values | {"share": share_to_builtins(mount.share)}))
 
 
 def _parse_live(values: dict[str, Any], vm: VmId) -> list[LiveMount]:

@@ -86,6 +86,7 @@ def test_secrets_are_for_root_only(tmp_path: Path) -> None:
         pytest.param("", id="empty"),
         pytest.param("{", id="truncated"),
         pytest.param("[]", id="another kind"),
+        pytest.param("[" * 50_000, id="nested without end"),
         pytest.param('{"schema":1,"vm":"vm-7"}', id="fields missing"),
         pytest.param('{"schema":1,"vm":"vm-7","desired":{"shares":3}}', id="fields of another kind"),
         pytest.param('{"schema":1,"vm":"vm-8","desired":{}}', id="another VM's"),
@@ -99,6 +100,15 @@ def test_a_damaged_ledger_is_set_aside(tmp_path: Path, text: str) -> None:
     assert not (tmp_path / LEDGER_FILE).exists()
     assert (tmp_path / f"{LEDGER_FILE}.corrupt-2").read_text() == text
     assert (tmp_path / f"{LEDGER_FILE}.corrupt-1").read_text() == "earlier"
+
+
+def test_damaged_records_of_mounts_are_set_aside(tmp_path: Path) -> None:
+    """They would end the agent at every start; mounts that carry our source are found without them."""
+    (tmp_path / LIVE_FILE).write_text('{"schema":1,"vm":"vm-7","live":[7]}')
+    ledger = Ledger(tmp_path, VM)
+    ledger.load()
+    assert list(ledger.live()) == []
+    assert (tmp_path / f"{LIVE_FILE}.corrupt-1").exists()
 
 
 def test_a_newer_schema_is_refused_untouched(tmp_path: Path) -> None:
