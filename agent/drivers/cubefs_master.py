@@ -173,6 +173,8 @@ async def _ask_one(master: str, target: str) -> _Envelope | _NoAnswer:
         envelope = msgspec.json.decode(reply.body, type=_Envelope)
     except OSError as exc:
         return _NoAnswer(master, exc.strerror or "no connection")
+    except UnicodeError:
+        return _NoAnswer(master, "it is no host name")
     except (HttpError, msgspec.DecodeError):
         return _NoAnswer(master, "it does not answer like a master", speaks=True)
     if envelope.code == 0 or any(text in envelope.msg for text in (_NO_VOLUME, _BAD_NAME, *_NO_KEY)):
