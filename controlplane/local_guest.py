@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from controlplane.server_process import STOP_TIMEOUT_S, ended_within
 from weft.errors import BrokerUnreachableError, ProcessError
 from weft.link import Link
 from weft.wire.ids import VmId
@@ -20,7 +21,6 @@ from weft.wire.subjects import status_subject
 START_TIMEOUT_S = 20.0
 UNMOUNT_TIMEOUT_S = 30.0
 """Uploads that wait are finished first."""
-STOP_TIMEOUT_S = 5.0
 
 
 class LocalGuest:
@@ -98,10 +98,10 @@ class LocalGuest:
             return 0
         if process.returncode is None:
             unmounting = await self._spawn("unmount", "--all", "--run-dir", str(self._run_dir))
-            await _ended(unmounting, UNMOUNT_TIMEOUT_S)
+            await ended_within(unmounting, UNMOUNT_TIMEOUT_S)
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
-        return await _ended(process, STOP_TIMEOUT_S)
+        return await ended_within(process, STOP_TIMEOUT_S)
 
     async def kill(self) -> None:
         """End the agent at once, as a crash would: every mount stays, and the next start takes it over."""
@@ -149,15 +149,6 @@ class LocalGuest:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
-
-
-async def _ended(process: asyncio.subprocess.Process, deadline_s: float) -> int:
-    try:
-        async with asyncio.timeout(deadline_s):
-            return await process.wait()
-    except TimeoutError:
-        process.kill()
-        return await process.wait()
 
 
 def _agent_program() -> tuple[str, ...]:

