@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar
 
 from agent.drivers.base import Driver, Failure, MountCommand, MountContext
+from agent.drivers.failures import Sign, build_error, find_sign
 from weft.errors import ErrorCode, MountError
 from weft.wire.blocks import BindBlock, Block, NfsBlock, Virtio9pBlock, VirtiofsBlock
 from weft.wire.share import ShareMount
@@ -16,19 +16,9 @@ ALWAYS = ("nosuid", "nodev")
 """No file of a share gains privileges or reaches a device, unless the share's own options say so."""
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
-"""mount(8) finds its helpers and speaks the language that :data:`_CAUSES` knows."""
+"""mount(8) finds its helpers and speaks the language that :data:`_SIGNS` knows."""
 
 _DEADLINE_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Cause:
-    """What a text in the output of mount(8) means."""
-
-    text: str
-    code: ErrorCode
-    reason: str
-    is_permanent: bool | None = None
 
 
 class KernelDriver(Driver):
@@ -36,8 +26,10 @@ class KernelDriver(Driver):
 
     programs: ClassVar[tuple[str, ...]] = ("mount",)
     packages = {"mount": "mount", "mount.nfs": "nfs-common"}  # noqa: RUF012 - a ClassVar of the base
+    mount_type: ClassVar[str]
+    """The type that mount(8) is asked for; empty where options say what to do."""
     fs_types: ClassVar[frozenset[str]]
-    causes: ClassVar[tuple[_Cause, ...]]
+    signs: ClassVar[tuple[Sign, ...]]
 
     def _build(self, context: MountContext, what: str, options: Iterable[str], *, source: str | None) -> MountCommand:
         for field in ("uid", "gid", "umask"):
@@ -46,7 +38,7 @@ class KernelDriver(Driver):
                     f"cannot mount share {context.share.id!r}: backend {self.name} cannot change the files' {field}",
                     code=ErrorCode.BAD_SPEC,
                 )
-        kind = ("-t", self.name_of_type) if self.name_of_type else ()
+        kind = ("-t", self.mount_type) if self.mount_type else ()
         access = ("ro",) if context.share.readonly else ("rw",)
         joined = ",".join((*ALWAYS, *options, *access))
         return MountCommand(
@@ -58,20 +50,12 @@ class KernelDriver(Driver):
             deadline_s=_DEADLINE_S,
         )
 
-    @property
-    def name_of_type(self) -> str:
-        """The type that mount(8) is asked for; empty where options say what to do."""
-        return self.name
-
     def classify(self, context: MountContext, failure: Failure) -> MountError:
         """Name a failed start by what mount(8) printed, in its untranslated words."""
+        sign = find_sign(failure.output, (*self.signs, *_SIGNS))
+        if sign is not None:
+            return build_error(context.share, sign, failure.output)
         refuse = f"cannot mount share {context.share.id!r}"
-        said = failure.output.lower()
-        found = next((cause for cause in (*self.causes, *_CAUSES) if cause.text.lower() in said), None)
-        if found is not None:
-            return MountError(
-                f"{refuse}: {found.reason}", code=found.code, detail=failure.output, is_permanent=found.is_permanent
-            )
         if failure.root_errno is not None:
             return MountError(f"{refuse}: its root directory cannot be read", detail=failure.output)
         if failure.exit_code is None:
@@ -87,9 +71,25 @@ class NfsDriver(KernelDriver):
     name = "nfs"
     block: ClassVar[type[Block]] = NfsBlock
     programs = ("mount", "mount.nfs")
+    mount_type = "nfs"
     fs_types = frozenset({"nfs", "nfs4"})
     harmless_root_errnos = frozenset({errno.EACCES, errno.EPERM})
     """A server that squashes root may hide the root directory from root and show it to its users."""
+
+    signs = (
+        Sign("bad option; for several filesystems", ErrorCode.HELPER_MISSING, "mount.nfs is not installed"),
+        Sign("access denied by server", ErrorCode.DENIED, "the server does not export it to this guest", False),
+        Sign("Failed to resolve server|Name or service not known", ErrorCode.UNREACHABLE,
+             "the server's name is not known"),
+        Sign("Connection refused", ErrorCode.UNREACHABLE, "the server refuses connections"),
+        Sign("No route to host|Network is unreachable", ErrorCode.UNREACHABLE, "there is no route to the server"),
+        Sign("timed out", ErrorCode.UNREACHABLE, "the server does not answer"),
+        Sign("RPC prog. not avail|Program not registered", ErrorCode.UNREACHABLE, "no NFS server is running there"),
+        Sign("Protocol not supported", ErrorCode.BAD_SPEC, "the server does not speak this version of NFS"),
+        Sign("an incorrect mount option was specified", ErrorCode.BAD_SPEC, "one of nfs.options is not known"),
+        Sign("No such file or directory", ErrorCode.NOT_FOUND, "the server has no such export"),
+        Sign("Stale file handle", ErrorCode.NOT_FOUND, "the server has lost this export"),
+    )  # fmt: skip
 
     def build(self, context: MountContext) -> MountCommand:
         """Build a soft mount: a server that is gone gives errors after some 30 s, never processes that cannot end."""
@@ -101,59 +101,43 @@ class NfsDriver(KernelDriver):
         options = (*_SOFT, *ttl, *_checked_options(block.options))
         return self._build(context, f"{server}:{block.export}", options, source=None)
 
-    causes = (
-        _Cause("bad option; for several filesystems", ErrorCode.HELPER_MISSING, "mount.nfs is not installed"),
-        _Cause("access denied by server", ErrorCode.DENIED, "the server does not export it to this guest", False),
-        _Cause("Failed to resolve server", ErrorCode.UNREACHABLE, "the server's name is not known"),
-        _Cause("Name or service not known", ErrorCode.UNREACHABLE, "the server's name is not known"),
-        _Cause("Connection refused", ErrorCode.UNREACHABLE, "the server refuses connections"),
-        _Cause("No route to host", ErrorCode.UNREACHABLE, "there is no route to the server"),
-        _Cause("Network is unreachable", ErrorCode.UNREACHABLE, "there is no route to the server"),
-        _Cause("timed out", ErrorCode.UNREACHABLE, "the server does not answer"),
-        _Cause("RPC prog. not avail", ErrorCode.UNREACHABLE, "no NFS server is running there"),
-        _Cause("Program not registered", ErrorCode.UNREACHABLE, "no NFS server is running there"),
-        _Cause("Protocol not supported", ErrorCode.BAD_SPEC, "the server does not speak this version of NFS"),
-        _Cause("an incorrect mount option was specified", ErrorCode.BAD_SPEC, "one of nfs.options is not known"),
-        _Cause("No such file or directory", ErrorCode.NOT_FOUND, "the server has no such export"),
-        _Cause("Stale file handle", ErrorCode.NOT_FOUND, "the server has lost this export"),
-    )  # fmt: skip
+
+class TagDriver(KernelDriver):
+    """A directory of the host, found by the tag of its device."""
+
+    options: ClassVar[tuple[str, ...]] = ()
+
+    def build(self, context: MountContext) -> MountCommand:
+        """Build the mount of a tag."""
+        block = context.share.block
+        assert isinstance(block, VirtiofsBlock | Virtio9pBlock)
+        tag = block.tag or context.share.id
+        return self._build(context, tag, self.options, source=tag)
 
 
-class VirtiofsDriver(KernelDriver):
+class VirtiofsDriver(TagDriver):
     """A directory of the host over virtiofs."""
 
     name = "virtiofs"
     block: ClassVar[type[Block]] = VirtiofsBlock
+    mount_type = "virtiofs"
     fs_types = frozenset({"virtiofs"})
-
-    def build(self, context: MountContext) -> MountCommand:
-        """Build the mount of a tag."""
-        tag = _tag_of(context.share)
-        return self._build(context, tag, (), source=tag)
-
-    causes = (_Cause("wrong fs type, bad option", ErrorCode.NOT_FOUND, "the host offers no device with this tag"),)
+    signs = (Sign("wrong fs type, bad option", ErrorCode.NOT_FOUND, "the host offers no device with this tag"),)
 
 
-class Virtio9pDriver(KernelDriver):
-    """A directory of the host over 9p."""
+class Virtio9pDriver(TagDriver):
+    """A directory of the host over 9p; every user of the guest is itself towards the host."""
 
     name = "virtio9p"
     block: ClassVar[type[Block]] = Virtio9pBlock
+    mount_type = "9p"
     fs_types = frozenset({"9p"})
-
-    def build(self, context: MountContext) -> MountCommand:
-        """Build the mount of a tag; every user of the guest is itself towards the host."""
-        tag = _tag_of(context.share)
-        return self._build(context, tag, _NINE_P, source=tag)
-
-    @property
-    def name_of_type(self) -> str:
-        """The kernel's word for it."""
-        return "9p"
-
-    causes = (
-        _Cause("does not exist", ErrorCode.NOT_FOUND, "the host offers no device with this tag"),
-        _Cause("No such file or directory", ErrorCode.NOT_FOUND, "the host offers no device with this tag"),
+    options = ("trans=virtio", "version=9p2000.L", "access=client", "msize=262144")
+    """The Linux dialect with the guest's own permission checks; larger messages than the default's 8 to 128 KiB."""
+    signs = (
+        Sign(
+            "does not exist|No such file or directory", ErrorCode.NOT_FOUND, "the host offers no device with this tag"
+        ),
     )
 
 
@@ -162,7 +146,13 @@ class BindDriver(KernelDriver):
 
     name = "bind"
     block: ClassVar[type[Block]] = BindBlock
+    mount_type = ""
     fs_types = frozenset()
+
+    signs = (
+        Sign("does not exist|No such file or directory", ErrorCode.NOT_FOUND, "its source does not exist"),
+        Sign("not a directory", ErrorCode.NOT_FOUND, "its source is no directory"),
+    )
 
     def build(self, context: MountContext) -> MountCommand:
         """Build a bind mount; read-only for this place alone."""
@@ -172,33 +162,19 @@ class BindDriver(KernelDriver):
         """Name the directory that is shown."""
         return (_bind_source(share),)
 
-    @property
-    def name_of_type(self) -> str:
-        """None: the type is that of what is shown."""
-        return ""
 
-    causes = (
-        _Cause("does not exist", ErrorCode.NOT_FOUND, "its source does not exist"),
-        _Cause("No such file or directory", ErrorCode.NOT_FOUND, "its source does not exist"),
-        _Cause("not a directory", ErrorCode.NOT_FOUND, "its source is no directory"),
-    )
-
-
-_CAUSES = (
-    _Cause("unknown filesystem type", ErrorCode.HELPER_MISSING, "the guest's kernel has no such file system"),
-    _Cause("must be superuser", ErrorCode.INTERNAL, "the agent may not mount (it must run as root)", True),
-    _Cause("permission denied", ErrorCode.DENIED, "the kernel refuses it"),
-    _Cause("already mounted or mount point busy", ErrorCode.BUSY, "it is in use already"),
-    _Cause("mount point does not exist", ErrorCode.NOT_FOUND, "its mount point is gone"),
-    _Cause("No space left on device", ErrorCode.NO_SPACE, "the guest may not mount any more file systems"),
+_SIGNS = (
+    Sign("unknown filesystem type", ErrorCode.HELPER_MISSING, "the guest's kernel has no such file system"),
+    Sign("must be superuser", ErrorCode.INTERNAL, "the agent may not mount (it must run as root)", True),
+    Sign("permission denied", ErrorCode.DENIED, "the kernel refuses it"),
+    Sign("already mounted or mount point busy", ErrorCode.BUSY, "it is in use already"),
+    Sign("mount point does not exist", ErrorCode.NOT_FOUND, "its mount point is gone"),
+    Sign("No space left on device", ErrorCode.NO_SPACE, "the guest may not mount any more file systems"),
 )
 """In the words of util-linux 2.38 and nfs-utils 2.6, looked for after a backend's own."""
 
 _SOFT = ("soft", "timeo=100", "retrans=2", "retry=0")
 """10 s for an answer, asked three times (30 s), then an error; the agent, not mount.nfs, tries again."""
-
-_NINE_P = ("trans=virtio", "version=9p2000.L", "access=client", "msize=262144")
-"""The Linux dialect with the guest's own permission checks; larger messages than the default's 8 to 128 KiB."""
 
 _REFUSED = frozenset(
     (
@@ -216,12 +192,6 @@ def _checked_options(text: str) -> tuple[str, ...]:
         if word.lower() in _REFUSED or word.lower().startswith(("x-", "-")) or '"' in option:
             raise MountError(f"cannot use nfs.options: {word!r} is not allowed", code=ErrorCode.BAD_SPEC)
     return options
-
-
-def _tag_of(share: ShareMount) -> str:
-    block = share.block
-    assert isinstance(block, VirtiofsBlock | Virtio9pBlock)
-    return block.tag or share.id
 
 
 def _bind_source(share: ShareMount) -> str:
