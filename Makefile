@@ -7,15 +7,12 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv system demo test unit test-guest lint bench docs clean
+.PHONY: help venv demo test unit test-guest lint bench docs clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## Install everything: Debian packages (as root) and the Python environment in .venv
-
-system:
-	@deploy/install-system-packages.sh
 
 $(STAMP): pyproject.toml deploy/install-system-packages.sh
 	@deploy/install-system-packages.sh

@@ -1,4 +1,4 @@
-"""How a consumer's message says where it comes from: the reply subject of JetStream's deliveries (pure)."""
+"""How a consumer's message says where it comes from: the reply subject of JetStream's deliveries."""
 
 from __future__ import annotations
 
