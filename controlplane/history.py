@@ -20,6 +20,10 @@ from weft.wire.tolerant import to_builtins
 
 UNTOLD = frozenset({"created_at", "created_by", "updated_at", "updated_by"})
 """Fields that say who changed something and when, not what."""
+ROLLOUT = "rollout"
+"""A field that is named whole: what is in it is how far a rollout has come, and all of the edition before."""
+NOT_BROUGHT_BACK = frozenset({ROLLOUT, "refresh", "refreshes"})
+"""Fields that a rollback leaves as they are, so that an edition which differs in nothing else is none to go back to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ def choose_edition(share_id: ShareId, editions: Sequence[Edition], number: int |
     Args:
         share_id: The share, for errors.
         editions: Oldest first, at least one.
-        number: Which one; None for the last before the present one that differs from it.
+        number: Which one; None for the last before the present one that differs in what can be brought back.
 
     Raises:
         CatalogError: There is no such edition, or it holds no share.
@@ -124,9 +128,13 @@ def choose_edition(share_id: ShareId, editions: Sequence[Edition], number: int |
     for edition in reversed(earlier):
         if edition.record is None:
             continue
-        if present.record is None or changed_fields(edition.record, present.record):
+        if present.record is None or _is_worth_going_back(edition.record, present.record):
             return edition.record
     raise CatalogError(f"cannot go back: share {share_id!r} has no earlier edition that differs")
+
+
+def _is_worth_going_back(edition: ShareRecord, present: ShareRecord) -> bool:
+    return any(name.partition(".")[0] not in NOT_BROUGHT_BACK for name in changed_fields(edition, present))
 
 
 def changed_fields(before: ShareRecord, after: ShareRecord) -> tuple[str, ...]:
@@ -143,7 +151,7 @@ def _values(record: ShareRecord) -> dict[str, Any]:
 
 def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value and key != ROLLOUT:
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from controlplane.history import build_history, changed_fields, choose_edition
-from controlplane.records import ShareRecord, encode_record
+from controlplane.records import Rollout, RolloutState, ShareRecord, encode_record
 from controlplane.stored import StoredMessage
 from tests.unit.controlplane.makers import record, share
 from weft.errors import CatalogError
@@ -15,6 +15,11 @@ from weft.wire.ids import ShareId
 DOCS = ShareId("docs")
 FIRST = msgspec.structs.replace(record("docs", vms=("vm-1",)), updated_by="ada")
 SECOND = msgspec.structs.replace(FIRST, share=share("docs", priority=2), updated_by="bob")
+
+SPREADING = Rollout(state=RolloutState.RUNNING, waves=(50, 100), previous=FIRST)
+BEGUN = msgspec.structs.replace(SECOND, rollout=SPREADING)
+DONE = msgspec.structs.replace(SECOND, rollout=Rollout(state=RolloutState.DONE, waves=(50, 100), step=1))
+REFRESHED = msgspec.structs.replace(SECOND, share=share("docs", priority=2, refresh=1), refreshes={"vm-1": 2})
 
 
 def messages(*records: ShareRecord | bytes | None) -> list[StoredMessage]:
@@ -46,6 +51,12 @@ def test_changed_secrets_are_named_and_not_shown() -> None:
     assert changed_fields(FIRST, after) == ("cubefs.secret_key",)
 
 
+def test_a_rollout_is_one_change() -> None:
+    """What is noted of it, and the whole edition before, are not what somebody changed in the share."""
+    assert changed_fields(FIRST, BEGUN) == ("priority", "rollout")
+    assert changed_fields(BEGUN, DONE) == ("rollout",)
+
+
 @pytest.mark.parametrize(
     ("records", "number", "expected"),
     [
@@ -53,6 +64,8 @@ def test_changed_secrets_are_named_and_not_shown() -> None:
         pytest.param((FIRST, SECOND, SECOND), None, FIRST, id="the last that differs"),
         pytest.param((FIRST, SECOND, None), None, SECOND, id="after its end, the last there was"),
         pytest.param((FIRST, None, SECOND), None, FIRST, id="over an end in between"),
+        pytest.param((FIRST, BEGUN, DONE), None, FIRST, id="before the rollout, not a step of it"),
+        pytest.param((FIRST, SECOND, REFRESHED), None, FIRST, id="before a refresh, which changes nothing"),
         pytest.param((FIRST, SECOND), 10, FIRST, id="by number"),
     ],
 )
