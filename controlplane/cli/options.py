@@ -94,6 +94,11 @@ def yes_option(function: F) -> F:
     )
 
 
+def fan_out_options(function: F) -> F:
+    """Add what every fan-out takes; the command gets it by the names of ``controlplane.cli.fanout.Manner``."""
+    return wait_options(yes_option(output_option("table", "json")(function)))
+
+
 def assign_options(function: F) -> F:
     """Add ``--set`` and ``--secret``, repeatable."""
     secrets = click.option(

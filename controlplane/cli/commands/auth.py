@@ -128,7 +128,8 @@ def list_users(output: str, directory: Path) -> None:
       weft auth list
     """
     from controlplane.auth.directory import AuthDirectory
-    from controlplane.cli.output import Column, Row, format_listing
+    from controlplane.cli.listing import print_listing
+    from controlplane.cli.output import Column, Row
 
     columns = (
         *(Column(title) for title in ("NAME", "ROLE", "STATE", "ISSUED", "EXPIRES")),
@@ -145,11 +146,7 @@ def list_users(output: str, directory: Path) -> None:
             "revoked_at": _time(user.revoked_at_s),
         }  # fmt: skip
         rows.append(Row(user.name, (user.name, user.role.value, state, *times, user.public), record))
-    if not rows and output in ("table", "wide"):
-        say("nobody was given credentials yet\n  try: weft auth guest VM")
-        return
-    if text := format_listing(columns, rows, output):
-        click.echo(text)
+    print_listing(columns, rows, output, if_none="nobody was given credentials yet\n  try: weft auth guest VM")
 
 
 @command.command("show")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from controlplane.cli.asking import ask, is_asked
 from controlplane.cli.command import group
 from controlplane.cli.fanout import Manner, run_fan_out
-from controlplane.cli.options import output_option, wait_options, yes_option
+from controlplane.cli.options import fan_out_options, output_option
 from controlplane.cli.output import counted, natural
 from controlplane.cli.session import say, with_plane
 from controlplane.cli.textfile import read_text
@@ -47,15 +47,10 @@ def list_classes(output: str) -> None:
     """
     classes = with_plane(lambda plane: plane.classes())
     from controlplane.cli.catalog_view import CLASS_COLUMNS, class_row
-    from controlplane.cli.output import format_listing
+    from controlplane.cli.listing import print_listing
 
     rows = [class_row(name, members) for name, members in sorted(classes.items())]
-    if not rows and output in ("table", "wide"):
-        say("no classes yet\n  try: weft class create CLASS VM…")
-        return
-    text = format_listing(CLASS_COLUMNS, rows, output)
-    if text:
-        click.echo(text)
+    print_listing(CLASS_COLUMNS, rows, output, if_none="no classes yet\n  try: weft class create CLASS VM…")
 
 
 @command.command("info")
@@ -110,12 +105,8 @@ def create(name: str, vms: tuple[str, ...], file: str | None) -> None:
 @click.argument("name", metavar="CLASS")
 @click.argument("vms", metavar="[VM]...", nargs=-1)
 @_from_file
-@wait_options
-@yes_option
-@output_option("table", "json")
-def add(
-    name: str, vms: tuple[str, ...], file: str | None, wait: bool, timeout_s: float, assume_yes: bool, output: str
-) -> None:
+@fan_out_options
+def add(name: str, vms: tuple[str, ...], file: str | None, **how: Any) -> None:
     """
     Add VMs to CLASS; they get its shares.
 
@@ -127,7 +118,7 @@ def add(
     members = _named_vm_ids(vms, file)
     run_fan_out(
         lambda plane, yes, on_progress: plane.add_members(name, members, assume_yes=yes, on_progress=on_progress),
-        Manner(f"added to class {name}", output, wait, timeout_s, assume_yes),
+        Manner(f"added to class {name}", **how),
     )
 
 
@@ -135,12 +126,8 @@ def add(
 @click.argument("name", metavar="CLASS")
 @click.argument("vms", metavar="[VM]...", nargs=-1)
 @_from_file
-@wait_options
-@yes_option
-@output_option("table", "json")
-def remove(
-    name: str, vms: tuple[str, ...], file: str | None, wait: bool, timeout_s: float, assume_yes: bool, output: str
-) -> None:
+@fan_out_options
+def remove(name: str, vms: tuple[str, ...], file: str | None, **how: Any) -> None:
     """
     Remove VMs from CLASS; they lose its shares.
 
@@ -151,7 +138,7 @@ def remove(
     members = _named_vm_ids(vms, file)
     run_fan_out(
         lambda plane, yes, on_progress: plane.remove_members(name, members, assume_yes=yes, on_progress=on_progress),
-        Manner(f"removed from class {name}", output, wait, timeout_s, assume_yes),
+        Manner(f"removed from class {name}", **how),
     )
 
 
@@ -160,19 +147,8 @@ def remove(
 @click.argument("vms", metavar="[VM]...", nargs=-1)
 @_from_file
 @click.option("--dry-run", is_flag=True, help="Only show who would join and who would leave.")
-@wait_options
-@yes_option
-@output_option("table", "json")
-def set_members(
-    name: str,
-    vms: tuple[str, ...],
-    file: str | None,
-    dry_run: bool,
-    wait: bool,
-    timeout_s: float,
-    assume_yes: bool,
-    output: str,
-) -> None:
+@fan_out_options
+def set_members(name: str, vms: tuple[str, ...], file: str | None, dry_run: bool, assume_yes: bool, **how: Any) -> None:
     """
     Make CLASS consist of exactly these VMs.
 
@@ -193,7 +169,7 @@ def set_members(
         return await plane.set_members(name, members, dry_run=dry_run, assume_yes=yes, on_progress=on_progress)
 
     what = f"{'would set' if dry_run else 'set'} class {name}"
-    run_fan_out(work, Manner(what, output, wait, timeout_s, assume_yes, dry_run))
+    run_fan_out(work, Manner(what, assume_yes=assume_yes, dry_run=dry_run, **how))
 
 
 def _show_difference(before: Sequence[str], after: Sequence[str]) -> bool:
@@ -210,10 +186,8 @@ def _show_difference(before: Sequence[str], after: Sequence[str]) -> bool:
 @command.command("delete")
 @click.argument("name", metavar="CLASS")
 @click.option("--with-shares", is_flag=True, help="Also where shares are published to it; they stay in the catalog.")
-@wait_options
-@yes_option
-@output_option("table", "json")
-def delete(name: str, with_shares: bool, wait: bool, timeout_s: float, assume_yes: bool, output: str) -> None:
+@fan_out_options
+def delete(name: str, with_shares: bool, **how: Any) -> None:
     """
     Delete CLASS. Where shares are published to it, this asks, or needs --with-shares.
 
@@ -230,7 +204,7 @@ def delete(name: str, with_shares: bool, wait: bool, timeout_s: float, assume_ye
             answers[0] = is_asked(f"{', '.join(using)}: published to class {name}. Take it from its VMs?")
         return await plane.delete_class(name, with_shares=answers[0], assume_yes=yes, on_progress=on_progress)
 
-    run_fan_out(work, Manner(f"deleted class {name}", output, wait, timeout_s, assume_yes))
+    run_fan_out(work, Manner(f"deleted class {name}", **how))
 
 
 def _vm_ids(vms: tuple[str, ...], file: str | None) -> tuple[str, ...]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.fanout import Manner, run_fan_out
-from controlplane.cli.options import output_option, wait_options, yes_option
+from controlplane.cli.options import fan_out_options
 
 
 @weft_command("enable")
 @click.argument("share_id", metavar="ID")
-@wait_options
-@yes_option
-@output_option("table", "json")
-def command(share_id: str, wait: bool, timeout_s: float, assume_yes: bool, output: str) -> None:
+@fan_out_options
+def command(share_id: str, **how: Any) -> None:
     """
     Mount a saved share wherever it belongs.
 
@@ -26,5 +26,5 @@ def command(share_id: str, wait: bool, timeout_s: float, assume_yes: bool, outpu
     """
     run_fan_out(
         lambda plane, yes, on_progress: plane.enable(share_id, assume_yes=yes, on_progress=on_progress),
-        Manner(f"enabled {share_id}", output, wait, timeout_s, assume_yes),
+        Manner(f"enabled {share_id}", **how),
     )

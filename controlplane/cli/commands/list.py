@@ -9,7 +9,7 @@ import click
 
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.options import label_option, output_option, target_options
-from controlplane.cli.session import say, with_plane
+from controlplane.cli.session import with_plane
 
 
 @weft_command("list")
@@ -35,12 +35,9 @@ def command(output: str, **wanted: Any) -> None:
     """
     records = with_plane(lambda plane: plane.shares(**wanted))
     from controlplane.cli.catalog_view import SHARE_COLUMNS, share_row
-    from controlplane.cli.output import format_listing
+    from controlplane.cli.listing import print_listing
 
     now = datetime.now(UTC)
     rows = [share_row(record, now=now) for record in sorted(records, key=lambda record: record.share.id)]
-    if not rows:
-        is_filtered = any(wanted.values())
-        say("no share matches" if is_filtered else "no shares yet\n  try: weft publish ID --from SRC --class CLASS")
-    if rows or output == "json":
-        click.echo(format_listing(SHARE_COLUMNS, rows, output))
+    hint = "no shares yet\n  try: weft publish ID --from SRC --class CLASS"
+    print_listing(SHARE_COLUMNS, rows, output, if_none="no share matches" if any(wanted.values()) else hint)

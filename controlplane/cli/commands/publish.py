@@ -9,15 +9,7 @@ import click
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.fanout import Manner, run_fan_out
 from controlplane.cli.named_source import CATALOG, RCLONE_CONF
-from controlplane.cli.options import (
-    assign_options,
-    each_vm,
-    label_option,
-    output_option,
-    target_options,
-    wait_options,
-    yes_option,
-)
+from controlplane.cli.options import assign_options, each_vm, fan_out_options, label_option, target_options
 from controlplane.cli.pacing import (
     expiry_sets,
     explicit_timeout_s,
@@ -66,9 +58,7 @@ _WANTED = ("name", "file", "source", "at", "readonly", "priority", "sets", "secr
 @label_option
 @click.option("--dry-run", is_flag=True, help="Say what would change in which VM, change nothing.")
 @click.option("--unstored", is_flag=True, help="Only send, to guests that listen now: for a broker without JetStream.")
-@wait_options
-@yes_option
-@output_option("table", "json")
+@fan_out_options
 def command(**options: Any) -> None:
     """
     Create or replace a share, and fan it out.

@@ -11,7 +11,7 @@ import click
 from controlplane.assign import assigned
 from controlplane.cli.command import group
 from controlplane.cli.fanout import Manner, run_fan_out
-from controlplane.cli.options import assign_options, output_option, wait_options, yes_option
+from controlplane.cli.options import assign_options, fan_out_options, output_option
 from controlplane.cli.session import say, with_plane
 from controlplane.cli.shares_wanted import read_assignments
 from controlplane.rclone_conf import rclone_conf
@@ -50,14 +50,11 @@ def list_remotes(output: str) -> None:
 
     remotes, shares = with_plane(work)
     from controlplane.cli.catalog_view import REMOTE_COLUMNS, remote_row
-    from controlplane.cli.output import format_listing
+    from controlplane.cli.listing import print_listing
 
     users = {name: [record.share.id for record in shares if record.remote == name] for name in remotes}
     rows = [remote_row(name, record, users[name]) for name, record in remotes.items()]
-    if not rows:
-        say("no remotes yet\n  try: weft remote set NAME --from NAME:")
-    if rows or output == "json":
-        click.echo(format_listing(REMOTE_COLUMNS, rows, output))
+    print_listing(REMOTE_COLUMNS, rows, output, if_none="no remotes yet\n  try: weft remote set NAME --from NAME:")
 
 
 @command.command("info")
@@ -90,9 +87,7 @@ def info(name: str, show_secrets: bool, output: str) -> None:
 @assign_options
 @_description
 @_dry_run
-@wait_options
-@yes_option
-@output_option("table", "json")
+@fan_out_options
 def set_remote(name: str, source: str, **options: Any) -> None:
     """
     Make a remote, or replace what it says.
@@ -128,9 +123,7 @@ def set_remote(name: str, source: str, **options: Any) -> None:
 @assign_options
 @_description
 @_dry_run
-@wait_options
-@yes_option
-@output_option("table", "json")
+@fan_out_options
 def update(name: str, **options: Any) -> None:
     """
     Change single fields of a remote; every share that uses it follows in one fan-out.

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.fanout import Manner, run_fan_out
-from controlplane.cli.options import output_option, wait_options, yes_option
+from controlplane.cli.options import fan_out_options
 
 
 @weft_command("rollback")
 @click.argument("share_id", metavar="ID")
 @click.option("--to", "edition", type=int, metavar="EDITION", help="Which one [the last that differs].")
 @click.option("--dry-run", is_flag=True, help="Say what would change in which VM, change nothing.")
-@wait_options
-@yes_option
-@output_option("table", "json")
-def command(
-    share_id: str, edition: int | None, dry_run: bool, wait: bool, timeout_s: float, assume_yes: bool, output: str
-) -> None:
+@fan_out_options
+def command(share_id: str, edition: int | None, dry_run: bool, **how: Any) -> None:
     """
     Bring an earlier edition of a share back, with its targets.
 
@@ -34,5 +32,5 @@ def command(
         lambda plane, yes, on_progress: plane.rollback(
             share_id, to=edition, dry_run=dry_run, assume_yes=yes, on_progress=on_progress
         ),
-        Manner(what, output, wait, timeout_s, assume_yes, dry_run),
+        Manner(what, dry_run=dry_run, **how),
     )

@@ -35,16 +35,13 @@ def status(share_id: str | None, output: str) -> None:
       weft rollout status
       weft rollout status docs
     """
-    from controlplane.cli.output import format_json, format_listing
+    from controlplane.cli.listing import print_listing
+    from controlplane.cli.output import format_json
     from controlplane.cli.rollout_view import ROLLOUT_COLUMNS, next_command, rollout_lines, rollout_record, rollout_row
 
     if share_id is None:
-        standings = with_plane(lambda plane: plane.rollouts())
-        if not standings and output in ("table", "wide"):
-            say("no rollout is under way")
-            return
-        if text := format_listing(ROLLOUT_COLUMNS, [rollout_row(standing) for standing in standings], output):
-            click.echo(text)
+        rows = [rollout_row(standing) for standing in with_plane(lambda plane: plane.rollouts())]
+        print_listing(ROLLOUT_COLUMNS, rows, output, if_none="no rollout is under way")
         return
     standing = with_plane(lambda plane: plane.rollout(share_id))
     if output == "json":

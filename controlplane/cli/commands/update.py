@@ -8,7 +8,7 @@ import click
 
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.fanout import Manner, run_fan_out
-from controlplane.cli.options import assign_options, label_option, output_option, wait_options, yes_option
+from controlplane.cli.options import assign_options, fan_out_options, label_option
 from controlplane.cli.shares_wanted import read_assignments
 
 
@@ -20,9 +20,7 @@ from controlplane.cli.shares_wanted import read_assignments
 @click.option("--description", metavar="TEXT", help="What it is for; '' for nothing.")
 @label_option
 @click.option("--dry-run", is_flag=True, help="Say what would change in which VM, change nothing.")
-@wait_options
-@yes_option
-@output_option("table", "json")
+@fan_out_options
 def command(share_id: str, **options: Any) -> None:
     """
     Change single fields of a share.

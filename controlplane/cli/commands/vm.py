@@ -42,16 +42,11 @@ def list_vms(output: str) -> None:
       weft vm list -o name
     """
     views = with_plane(lambda plane: plane.vms())
-    from controlplane.cli.output import format_listing
+    from controlplane.cli.listing import print_listing
     from controlplane.cli.vm_view import KNOWN_VM_COLUMNS, known_vm_row
 
     rows = [known_vm_row(view) for view in sorted(views, key=lambda view: natural(view.vm))]
-    if not rows and output in ("table", "wide"):
-        say("no VM is known yet\n  try: weft class create CLASS VM…")
-        return
-    text = format_listing(KNOWN_VM_COLUMNS, rows, output)
-    if text:
-        click.echo(text)
+    print_listing(KNOWN_VM_COLUMNS, rows, output, if_none="no VM is known yet\n  try: weft class create CLASS VM…")
 
 
 @command.command("info")
@@ -78,9 +73,7 @@ def info(vm: str, output: str) -> None:
 
 @command.command("forget")
 @click.argument("vms", metavar="[VM]...", nargs=-1, callback=each_vm)
-@click.option(
-    "--stale", "stale_s", type=Duration(), metavar="TIME", help="All that were silent for so long, as 30d."
-)
+@click.option("--stale", "stale_s", type=Duration(), metavar="TIME", help="All that were silent for so long, as 30d.")
 @yes_option
 def forget(vms: tuple[str, ...], stale_s: float | None, assume_yes: bool) -> None:
     """
