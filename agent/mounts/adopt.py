@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
+import msgspec
+
 from agent.actual import LiveMount, Stage
 from agent.mounts.mountinfo import MountEntry, MountTable
-from agent.mounts.ownership import SourceName, parse_source
+from agent.mounts.ownership import SourceName, parse_source, source_of
 from weft.errors import MountError
 from weft.wire.digest import shape_digest, share_digest
 from weft.wire.ids import ShareId
@@ -85,29 +87,41 @@ def decide_adoption(live: LiveMount, *, is_standing: bool, is_served: bool, is_w
 
 @dataclass(frozen=True, slots=True)
 class Unrecorded:
-    """A mount that carries our source and is in no record: the ledger was lost."""
+    """A mount that carries our source and is in no record: the ledger was lost; *is_noted* where our notes name it."""
 
     name: SourceName
     entry: MountEntry
+    is_noted: bool
 
 
 def find_unrecorded(
-    table: MountTable, recorded: Mapping[ShareId, LiveMount], wanted: Mapping[ShareId, ShareMount]
+    table: MountTable,
+    recorded: Mapping[ShareId, LiveMount],
+    wanted: Mapping[ShareId, ShareMount],
+    *,
+    noted_at: Callable[[ShareId], str],
 ) -> tuple[Unrecorded, ...]:
     """
     Find mounts that carry our source and whose share has no record; one for each share.
 
-    Of several, the one where the share is wanted counts, else the first: a bind of a share's directory shows the
-    source of that share.
+    The source is not enough: a bind of a share's directory shows it too, and so does a share of that id which another
+    agent on this machine has. What counts is the place that was noted when it was mounted, else where it is wanted.
+
+    Args:
+        table: What is mounted.
+        recorded: What is known.
+        wanted: The desired shares by id.
+        noted_at: Returns the place that was noted, empty for none.
     """
     found: dict[ShareId, Unrecorded] = {}
     for entry in table.entries:
         name = parse_source(entry)
         if name is None or name.share_id in recorded or not table.is_visible(entry):
             continue
-        share = wanted.get(name.share_id)
-        if name.share_id not in found or (share is not None and share.mount_point == entry.mount_point):
-            found[name.share_id] = Unrecorded(name, entry)
+        share, noted = wanted.get(name.share_id), noted_at(name.share_id)
+        is_wanted_here = share is not None and share.mount_point == entry.mount_point
+        if entry.mount_point == noted or (is_wanted_here and name.share_id not in found):
+            found[name.share_id] = Unrecorded(name, entry, is_noted=entry.mount_point == noted)
     return tuple(found.values())
 
 
@@ -150,3 +164,20 @@ def rebuild_record(
         fs_type=entry.fs_type,
         private_dir=private_dir,
     )
+
+
+def recognise(live: LiveMount, wanted: ShareMount) -> LiveMount | None:
+    """
+    Give the record of a mount that only its source told the spec that has arrived since.
+
+    Args:
+        live: Any record.
+        wanted: The share of that id as it is wanted now.
+
+    Returns:
+        The record, None where it has a spec already or another one than *wanted*.
+    """
+    is_rebuilt = live.share.is_unmount and live.stage is Stage.MOUNTED
+    if not is_rebuilt or live.real_path != wanted.mount_point or live.source != source_of(wanted):
+        return None
+    return msgspec.structs.replace(live, share=wanted, digest=share_digest(wanted))

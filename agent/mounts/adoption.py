@@ -138,16 +138,16 @@ class _Case:
 
 
 def _record_unrecorded(wanted: Mapping[ShareId, ShareMount], parts: Parts) -> None:
-    """Remember mounts that only their source tells; one that is neither served for us nor in a wanted place is not."""
+    """Remember mounts that only their source and our own notes tell; those of another agent on this machine are not."""
     recorded = {live.share_id: live for live in parts.live.live()}
-    for found in find_unrecorded(parts.table.refresh(), recorded, wanted):
+
+    def noted_at(share_id: ShareId) -> str:
+        return places.read_mount_point(places.private_dir(parts.run_dir, share_id))
+
+    for found in find_unrecorded(parts.table.refresh(), recorded, wanted, noted_at=noted_at):
         directory = places.private_dir(parts.run_dir, found.name.share_id)
-        client = _find_client(directory, parts)
+        client = _find_client(directory, parts) if found.is_noted else None
         share = wanted.get(found.name.share_id)
-        if client is None and (share is None or share.mount_point != found.entry.mount_point):
-            # Another agent on this machine, with another run directory, has shares of its own.
-            _log.debug("mount.foreign", share=found.name.share_id, mount_point=found.entry.mount_point)
-            continue
         live = rebuild_record(
             found, share, backend=_backend_of(found, parts), private_dir=str(directory), boot_id=parts.boot_id
         )

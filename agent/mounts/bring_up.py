@@ -161,7 +161,7 @@ def _current(live: LiveMount, parts: Parts) -> LiveMount:
 
 def _start(prepared: Prepared, parts: Parts) -> ClientProcess:
     context, command = prepared.context, prepared.command
-    places.make_private(context.private_dir, context.cache_dir, command)
+    places.make_private(context.private_dir, context.cache_dir, command, mount_point=prepared.path)
     process = start_client(
         command.argv,
         env=command.env,

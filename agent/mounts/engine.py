@@ -11,7 +11,7 @@ import msgspec
 from agent.actual import LiveMount, LiveStore, Presence
 from agent.drivers.base import Driver
 from agent.mounts import places
-from agent.mounts.adopt import AdoptionReport
+from agent.mounts.adopt import AdoptionReport, recognise
 from agent.mounts.adoption import adopt_all
 from agent.mounts.bring_up import bring_up
 from agent.mounts.liveness import Liveness
@@ -121,6 +121,14 @@ class MountEngine:
         for share_id, client in clients.items():  # alive without a mount: the next apply ends it
             self._losses.keep(share_id, client)
         return report
+
+    def recognise(self, wanted: Mapping[ShareId, ShareMount]) -> None:
+        """Know what was adopted by its source alone, the ledger being lost, for what is wanted, where it is that."""
+        for live in tuple(self._parts.live.live()):
+            share = wanted.get(live.share_id)
+            known = recognise(live, share) if share is not None else None
+            if known is not None:
+                self._parts.record(known)
 
     async def apply(self, share: ShareMount) -> None:
         """

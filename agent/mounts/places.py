@@ -18,6 +18,8 @@ from weft.wire.share import ShareMount, redacted_share
 OUTPUT_NAME = "client.log"
 """What the client prints; its alone, so it also tells which processes belong to the mount."""
 
+_PLACE_NAME = "mount-point"
+
 SHORT_NAME_LENGTH = 12
 """Of a private directory's name."""
 
@@ -63,7 +65,7 @@ def cache_dir(state_dir: Path, share: ShareMount) -> Path:
     return cache_root(state_dir, share.share_id) / digest
 
 
-def make_private(directory: Path, cache: Path, command: MountCommand) -> None:
+def make_private(directory: Path, cache: Path, command: MountCommand, *, mount_point: str) -> None:
     """
     Make the private directory of a mount that is about to start, with all that its command asks for.
 
@@ -71,6 +73,7 @@ def make_private(directory: Path, cache: Path, command: MountCommand) -> None:
         directory: The private directory; whatever an earlier mount left in it is removed.
         cache: The share's cache; kept if it exists.
         command: What it asks for.
+        mount_point: Where it will stand; noted, see :func:`read_mount_point`.
 
     Raises:
         MountError: the guest's own disk refuses.
@@ -88,6 +91,7 @@ def make_private(directory: Path, cache: Path, command: MountCommand) -> None:
             os.symlink(target, directory / name)
         for file in command.files:
             _write(directory / file.name, file.content)
+        _write(directory / _PLACE_NAME, os.fsencode(mount_point))
     except OSError as exc:
         code = ErrorCode.NO_SPACE if exc.errno in _FULL else ErrorCode.INTERNAL
         raise MountError(
@@ -109,6 +113,14 @@ def _write(path: Path, content: bytes) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(content)
+
+
+def read_mount_point(directory: Path) -> str:
+    """Read where the mount stands that a private directory belongs to; empty where there is none."""
+    try:
+        return os.fsdecode((directory / _PLACE_NAME).read_bytes())
+    except OSError:
+        return ""
 
 
 def remove_private(directory: Path) -> None:

@@ -45,7 +45,7 @@ async def test_private_files_are_private(rig: EngineRig, engine: MountEngine) ->
     await engine.apply(slate("a", rig.root / "a"))
     directory = private_dir(rig.directory / "run", ShareId("a"))
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (directory, *directory.iterdir())}
-    assert modes == {directory.name: 0o700, "secret.conf": 0o600, "client.log": 0o600}
+    assert modes == {directory.name: 0o700, "secret.conf": 0o600, "client.log": 0o600, "mount-point": 0o600}
     assert SECRET not in rig.command_line("a")
     await engine.apply(unmount("a"))
 
