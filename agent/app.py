@@ -22,7 +22,7 @@ from agent.event_outbox import EventOutbox
 from agent.events import Happening, build_changes
 from agent.feed import Feed
 from agent.identity import Identity
-from agent.inbox import Inbox
+from agent.inbox import Inbox, NewState
 from agent.ledger import Held, Ledger
 from agent.mounts.engine import MountEngine
 from agent.mounts.liveness_watch import Rhythm
@@ -38,6 +38,7 @@ from agent.report import Facts, build_report
 from agent.reporter import Reporter
 from agent.run_dir import RunDirLock
 from agent.stored import Arrived
+from agent.trial import Trial
 from weft.errors import ErrorCode, MountError
 from weft.link import Link
 from weft.notify import Notifier
@@ -72,6 +73,7 @@ class Agent:
         self._notifier = Notifier(environ)
         self._lock = RunDirLock(config.run_dir)
         self._ledger = Ledger(config.state_dir, identity.vm)
+        self._trial = Trial(config.state_dir)
         self._committing = asyncio.Lock()
         self._kept_away: frozenset[ShareId] = frozenset()
         self._walker = Walker(max_outstanding=HELPERS_AT_MOST)
@@ -128,6 +130,7 @@ class Agent:
         self._lock.take()
         async with AsyncExitStack() as stack:
             stack.callback(self._lock.release)
+            stack.push(self._trial.end)
             self._load()
             await self._walker.start()
             stack.push_async_callback(self._walker.close)
@@ -159,6 +162,7 @@ class Agent:
             group.create_task(self._feed.run(), name="weft-feed")
             group.create_task(self._outbox.run(), name="weft-events")
             group.create_task(self._find_versions(), name="weft-versions")
+            group.create_task(self._trial.run(self._live_with_it), name="weft-trial")
             await self._adopt()
             group.create_task(self._reconciler.run(), name="weft-reconciler")
             await self._reconciler.wait_for(lambda progress: progress.is_planned)
@@ -168,6 +172,8 @@ class Agent:
 
     def _load(self) -> None:
         """Take up what the ledger and the boot file have."""
+        self._ledger.make_directory()
+        self._trial.start(go_back=self._ledger.go_back)
         held = self._ledger.load()
         desired = held.desired
         boot = load_boot_file(self._config.share_mounts) if self._config.share_mounts else None
@@ -184,15 +190,27 @@ class Agent:
     async def _take(self, arrived: Arrived) -> None:
         async with self._committing:
             problem = self._inbox.problem
-            new_state = self._inbox.take(arrived, now_ms=time.time_ns() // 1_000_000)
+            new_state = self._try(arrived)
             if new_state is not None:
                 await asyncio.to_thread(self._ledger.commit, Held(new_state.desired, self._kept_away))
+                self._recognise()
                 self._reconciler.want(new_state.desired)
         if new_state is not None or self._inbox.problem != problem:
             self._reporter.note_change()
         refusal = self._inbox.problem
         if refusal is not None and refusal != problem:
             self._outbox.put(self._happening("message.refused", code=refusal.code, message=refusal.message))
+
+    def _try(self, arrived: Arrived) -> NewState | None:
+        if self._trial.begin(arrived.data, keep_held=self._ledger.keep_before):
+            return self._inbox.take(arrived, now_ms=time.time_ns() // 1_000_000)
+        self._inbox.abandon(arrived)
+        return None
+
+    async def _live_with_it(self) -> None:
+        await self._reconciler.wait_for(
+            lambda progress: progress.is_settled and progress.desired is self._inbox.desired
+        )
 
     async def _keep_held(self, held: frozenset[ShareId]) -> None:
         async with self._committing:
@@ -204,8 +222,12 @@ class Agent:
     async def _adopt(self) -> None:
         wanted = {share_id: entry.share for share_id, entry in self._inbox.desired.shares.items()}
         report = await self._engine.adopt(wanted)
+        self._recognise()
         for share_id, error in report.failed.items():
             log.warning("mount.failed", share=share_id, step="adopt", error=str(error))
+
+    def _recognise(self) -> None:
+        self._engine.recognise({share_id: entry.share for share_id, entry in self._inbox.desired.shares.items()})
 
     def _observe(self) -> Mapping[ShareId, LiveShare]:
         return {
@@ -282,4 +304,5 @@ class Agent:
             desired=lambda: self._inbox.desired,
             report=self._report,
             keep_held=self._keep_held,
+            forgive=self._trial.forgive,
         )

@@ -70,6 +70,14 @@ class Inbox:
             self.revision_seen = max(self.revision_seen, message.revision)
         return self._judge(message, verdict, _sequence(arrived))
 
+    def abandon(self, arrived: Arrived) -> None:
+        """Report a message that is not even looked at, as the agent did not stay alive with it."""
+        reason = (
+            "cannot obey the stored message: this agent ended each time it tried, so the message was set aside; "
+            "publish again, or try once more with weft-agent resync"
+        )
+        self._report(ErrorCode.INTERNAL, reason, "message.refused", stream_seq=_sequence(arrived))
+
     def _judge(self, message: Message, verdict: Verdict, stream_seq: int | None) -> NewState | None:
         match verdict:
             case Accepted(desired, changed):

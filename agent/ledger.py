@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import structlog
 
 from agent.actual import LiveMount, ProcessIdentity, Stage
 from agent.desired import Desired, Entry, Origin, Stamp
+from agent.disk import write_atomically
 from weft.errors import LedgerCorruptError, LedgerTooNewError
 from weft.wire.ids import ShareId, VmId
 from weft.wire.mountset import CatalogMark, RejectedShare
@@ -24,6 +24,7 @@ T = TypeVar("T")
 SCHEMA = 1
 LEDGER_FILE = "ledger.json"
 LIVE_FILE = "live.json"
+BEFORE_FILE = "ledger.json.before"
 
 log = structlog.get_logger("weft.ledger")
 
@@ -60,6 +61,13 @@ class Ledger:
         """Why the ledger is not on disk, None while it is."""
         return next(iter(self._problems.values()), None)
 
+    def make_directory(self) -> None:
+        """Make the state directory, for the owner alone, unless it is there."""
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as exc:
+            self._note(LEDGER_FILE, f"cannot make {self._directory}: {exc.strerror}")
+
     def load(self) -> Held:
         """
         Read both files.
@@ -70,10 +78,7 @@ class Ledger:
         Raises:
             LedgerTooNewError: A newer agent wrote one of them; nothing was touched.
         """
-        try:
-            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as exc:
-            self._note(LEDGER_FILE, f"cannot make {self._directory}: {exc.strerror}")
+        self.make_directory()
         self._live = {mount.share_id: mount for mount in self._read(LIVE_FILE, _parse_live) or ()}
         self._encoded = {share_id: _encode_live(mount) for share_id, mount in self._live.items()}
         return self._read(LEDGER_FILE, _parse_held) or Held(Desired(self._vm))
@@ -88,6 +93,34 @@ class Ledger:
         }
         if self._write(LEDGER_FILE, values, is_synced=True):
             log.debug("ledger.committed", revision=held.desired.revision)
+
+    def keep_before(self) -> None:
+        """Keep the ledger as it is, for :meth:`go_back`; no copy is made, as ledgers are replaced and never changed."""
+        before = self._directory / BEFORE_FILE
+        try:
+            before.unlink(missing_ok=True)
+            os.link(self._directory / LEDGER_FILE, before)
+        except FileNotFoundError:
+            return  # nothing was held yet
+        except OSError as exc:
+            self._note(BEFORE_FILE, f"cannot keep {before}: {exc.strerror}")
+        else:
+            self._problems.pop(BEFORE_FILE, None)
+
+    def go_back(self, is_kept: bool) -> None:
+        """
+        Set the ledger aside.
+
+        Args:
+            is_kept: Whether to hold again what was kept; otherwise what is known of mounts is set aside too, and they
+                are known by their sources alone.
+        """
+        for name in (LEDGER_FILE,) if is_kept else (LEDGER_FILE, LIVE_FILE):
+            if (self._directory / name).exists():
+                self._set_aside(self._directory / name, "the agent did not stay alive with it")
+        before = self._directory / BEFORE_FILE
+        if is_kept and before.exists():
+            before.rename(self._directory / LEDGER_FILE)
 
     # --- live mounts (LiveStore) ----------------------------------------------------------------------------------
 
@@ -147,7 +180,7 @@ class Ledger:
 
     def _write(self, name: str, values: Mapping[str, Any], *, is_synced: bool) -> bool:
         try:
-            _write_atomically(self._directory / name, msgspec.json.encode(values), is_synced=is_synced)
+            write_atomically(self._directory / name, msgspec.json.encode(values), is_synced=is_synced)
         except OSError as exc:
             self._note(name, f"cannot write {self._directory / name}: {exc.strerror}; going on in memory")
             return False
@@ -158,26 +191,6 @@ class Ledger:
         if self._problems.get(name) != problem:
             log.error("ledger.unusable", error=problem)
         self._problems[name] = problem
-
-
-def _write_atomically(path: Path, data: bytes, *, is_synced: bool) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            if is_synced:
-                file.flush()
-                os.fsync(file.fileno())
-        os.rename(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    if is_synced:
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
 
 
 # --- documents ------------------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ class Operations:
         desired: Returns what is held.
         report: Builds the status.
         keep_held: Remembers, across restarts, the ids that are kept away.
+        forgive: Has a message that was set aside looked at again.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Operations:
         desired: Callable[[], Desired],
         report: Callable[[], VmStatus],
         keep_held: Callable[[frozenset[ShareId]], Awaitable[None]],
+        forgive: Callable[[], None],
     ) -> None:
         self._reconciler = reconciler
         self._feed = feed
         self._desired = desired
         self._report = report
         self._keep_held = keep_held
+        self._forgive = forgive
         self._questions: Mapping[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]] = {
             "status": self._status,
             "route": self._route,
@@ -126,6 +129,7 @@ class Operations:
         self._reconciler.hold(frozenset())
         await self._keep_held(frozenset())
         self._reconciler.retry()
+        self._forgive()
         try:
             async with asyncio.timeout(READ_WAIT_S):
                 await self._feed.read_now()

@@ -103,7 +103,10 @@ class AgentProcess:
                     ended = asyncio.create_task(self._process.wait())
                     await asyncio.wait([hearing, ended], return_when=asyncio.FIRST_COMPLETED)
                     ended.cancel()
-                    assert hearing.done(), self.log_path.read_text()
+                    if not hearing.done():
+                        hearing.cancel()
+                        await asyncio.wait([hearing])
+                        raise AssertionError(self.log_path.read_text())
                     self._notified += hearing.result().decode().split("\n")
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
