@@ -84,6 +84,11 @@ class Catalog:
             BrokerUnreachableError: It is not known what was written; doing the same again finishes it.
             BrokerError: The bucket refused.
         """
+        # A catalog says that it continues another one only once it holds what that means.
+        identity = [edit for edit in edits if edit.key == IDENTITY_KEY]
+        if identity and len(identity) < len(edits):
+            await self.write([edit for edit in edits if edit.key != IDENTITY_KEY], on_answered=on_answered)
+            edits = identity
         for edit in edits:
             limit = max_data_bytes(self._link)
             if edit.data is not None and len(edit.data) > limit:

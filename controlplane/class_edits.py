@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from functools import partial
 
 import msgspec
@@ -28,9 +27,7 @@ def build_create_class(snapshot: CatalogSnapshot, author: Author, *, name: str) 
     wanted = parse_class_name(name)
     if wanted in snapshot.members:
         raise CatalogError(f"cannot create class {name!r}: it exists")
-    return Change(
-        "class.create", edits=(_note(snapshot, class_key(wanted), author.who, author.at),), is_repeatable=True
-    )
+    return Change("class.create", edits=(build_note(snapshot, class_key(wanted), author),), is_repeatable=True)
 
 
 def build_add_members(snapshot: CatalogSnapshot, author: Author, *, name: str, vms: Sequence[str]) -> Change:
@@ -44,7 +41,7 @@ def build_add_members(snapshot: CatalogSnapshot, author: Author, *, name: str, v
     class_name, present = known_class(snapshot, name)
     wanted = _parsed(vms)
     added = [vm for vm in wanted if vm not in present]
-    edits = _additions(snapshot, class_name, added, author)
+    edits = build_additions(snapshot, class_name, added, author)
     return Change(
         "class.add",
         edits=edits,
@@ -58,7 +55,7 @@ def build_remove_members(snapshot: CatalogSnapshot, author: Author, *, name: str
     """Take VMs out of a class, and with it what only the class gave them; raises as :func:`build_add_members`."""
     class_name, present = known_class(snapshot, name)
     wanted = _parsed(vms)
-    edits = _removals(snapshot, class_name, [vm for vm in wanted if vm in present])
+    edits = build_removals(snapshot, class_name, [vm for vm in wanted if vm in present])
     warnings = tuple(f"{vm} is not in class {name!r}" for vm in wanted if vm not in present)
     intent = Intent(named_vms=frozenset(wanted))
     return Change(
@@ -72,7 +69,7 @@ def build_set_members(snapshot: CatalogSnapshot, author: Author, *, name: str, v
     wanted = _parsed(vms)
     leaving = sorted(present.difference(wanted))
     added = [vm for vm in wanted if vm not in present]
-    edits = _additions(snapshot, class_name, added, author) + _removals(snapshot, class_name, leaving)
+    edits = build_additions(snapshot, class_name, added, author) + build_removals(snapshot, class_name, leaving)
     warnings = () if wanted else (f"class {name!r} has no VMs now",)
     return Change("class.set", edits=edits, affected=present.union(wanted), warnings=warnings, is_repeatable=True)
 
@@ -107,7 +104,7 @@ def build_delete_class(snapshot: CatalogSnapshot, author: Author, *, name: str, 
         changed = record.with_editions(partial(_without_class, class_name=class_name))
         changed = msgspec.structs.replace(changed, updated_at=author.at, updated_by=author.who)
         edits.append(record_edit(snapshot, changed))
-    edits += _removals(snapshot, class_name, sorted(present))
+    edits += build_removals(snapshot, class_name, sorted(present))
     key = class_key(class_name)
     if key in snapshot.editions:
         edits.append(Edit(key, None, snapshot.editions[key]))
@@ -137,17 +134,20 @@ def _parsed(vms: Iterable[str]) -> list[VmId]:
     return list(dict.fromkeys(parse_vm_id(vm) for vm in vms))
 
 
-def _additions(
+def build_additions(
     snapshot: CatalogSnapshot, class_name: ClassName, vms: Iterable[VmId], author: Author
 ) -> tuple[Edit, ...]:
-    return tuple(_note(snapshot, member_key(class_name, vm), author.who, author.at) for vm in vms)
+    """Build the edits that make *vms*, which are not in the class, members of it."""
+    return tuple(build_note(snapshot, member_key(class_name, vm), author) for vm in vms)
 
 
-def _removals(snapshot: CatalogSnapshot, class_name: ClassName, vms: Iterable[VmId]) -> tuple[Edit, ...]:
+def build_removals(snapshot: CatalogSnapshot, class_name: ClassName, vms: Iterable[VmId]) -> tuple[Edit, ...]:
+    """Build the edits that take members out of a class."""
     keys = (member_key(class_name, vm) for vm in vms)
     return tuple(Edit(key, None, snapshot.editions[key]) for key in keys)
 
 
-def _note(snapshot: CatalogSnapshot, key: str, who: str, at: datetime) -> Edit:
-    data = msgspec.json.encode({"created_at": at, "created_by": who})
+def build_note(snapshot: CatalogSnapshot, key: str, author: Author) -> Edit:
+    """Build the edit that makes an entry which only says who made it, and when."""
+    data = msgspec.json.encode({"created_at": author.at, "created_by": author.who})
     return Edit(key, data, snapshot.editions.get(key, 0))

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from controlplane.audit import note_change
 from controlplane.catalog import Catalog
-from controlplane.decide import Survey
+from controlplane.decide import Survey, check_mark
 from controlplane.edits import Author, Change
 from controlplane.known import concerned_vms, warn_never_heard
+from controlplane.messages import LastMessage
+from controlplane.patience import patiently
 from controlplane.projection import Members
 from controlplane.publisher import Publisher
-from controlplane.records import CatalogSnapshot
+from controlplane.records import CatalogSnapshot, with_edits
 from controlplane.results import FanOut, OnProgress, Progress
-from controlplane.survey import read_reporting_vms, read_survey, read_whole_survey
+from controlplane.survey import read_newest, read_reporting_vms, read_survey, read_whole_survey
 from weft.errors import CatalogConflictError
 from weft.link import Link
 from weft.wire.ids import ClassName, ShareId, VmId
@@ -82,6 +85,20 @@ class Commands:
         Raises:
             CatalogError, BrokerError: As :meth:`Publisher.perform`, and what *build* raises.
         """
+        attempt = partial(self._perform, build, author, manner, name=name, about=about, classes=classes, named=named)
+        return await patiently(attempt)
+
+    async def _perform(
+        self,
+        build: Build,
+        author: Author,
+        manner: Manner,
+        *,
+        name: str,
+        about: Sequence[ShareId],
+        classes: Sequence[ClassName],
+        named: Sequence[VmId],
+    ) -> FanOut:
         for attempt in range(1, ATTEMPTS + 1):
             snapshot, change, survey = await self._prepare(build, about, classes, manner.on_progress)
             warnings = (*change.warnings, *await self._warn_never_heard(named, survey, snapshot))
@@ -104,8 +121,13 @@ class Commands:
 
     async def sync(self, chosen: frozenset[VmId] | None, author: Author, manner: Manner) -> FanOut:
         """Compute the lists of *chosen* VMs again, or of everybody concerned; raises as :meth:`perform`."""
+        return await patiently(partial(self._sync, chosen, author, manner))
+
+    async def _sync(self, chosen: frozenset[VmId] | None, author: Author, manner: Manner) -> FanOut:
         survey = await (read_whole_survey(self._link) if chosen is None else read_survey(self._link, chosen))
+        newest = await read_newest(self._link)
         snapshot = await self._catalog.load()
+        _refuse_behind(newest, snapshot, Change("sync"))
         members = await self._publisher.members(snapshot)
         affected = concerned_vms(snapshot, members, survey) if chosen is None else chosen
         return await self._finish(snapshot, Change("sync", affected=affected), survey, author, manner, "")
@@ -134,9 +156,11 @@ class Commands:
         survey = Survey({}, {})
         surveyed: frozenset[VmId] = frozenset()
         for _ in range(ATTEMPTS):
+            newest = await read_newest(self._link)
             snapshot = await self._catalog.load()
             members = await self._publisher.members(snapshot, {*classes, *_classes_of(snapshot, about)})
             change = build(snapshot, members)
+            _refuse_behind(newest, snapshot, change)
             if change.affected <= surveyed:
                 return snapshot, change, survey
             if on_progress is not None:
@@ -148,3 +172,14 @@ class Commands:
 def _classes_of(snapshot: CatalogSnapshot, share_ids: Sequence[ShareId]) -> frozenset[ClassName]:
     records = (snapshot.shares[share_id] for share_id in share_ids if share_id in snapshot.shares)
     return frozenset(ClassName(name) for one in records for edition in one.editions for name in edition.targets.classes)
+
+
+def _refuse_behind(newest: tuple[VmId, LastMessage] | None, snapshot: CatalogSnapshot, change: Change) -> None:
+    """
+    Refuse to change a catalog that knows less than the newest list of all, whomever it is for.
+
+    A catalog that was put back to an older state would otherwise grow past what it has lost.
+    """
+    if newest is None or newest[1].mark is None or snapshot.knows(newest[1].mark):
+        return
+    check_mark(*newest, with_edits(snapshot, change.edits))

@@ -44,11 +44,13 @@ class Intent:
         named: Shares the command names; losing them is what was asked for.
         named_vms: VMs from which the command takes whatever they lose.
         changed: The single share it is about, with ``{vm}`` in place, None for none or several.
+        ask_above: Share of all VMs that may lose something unnamed before an operator is asked.
     """
 
     named: frozenset[ShareId] = frozenset()
     named_vms: frozenset[VmId] = frozenset()
     changed: ShareMount | None = None
+    ask_above: float = ASK_ABOVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,8 @@ def check_mark(vm: VmId, last: LastMessage, catalog: CatalogSnapshot) -> None:
     )
     raise CatalogBehindError(
         f"cannot publish from this catalog: it {why}, so shares would be lost by absence"
-        " (bring the catalog back with 'weft import', or rebuild it from the stream with 'weft recover')"
+        " (bring the catalog back with 'weft import', or rebuild it from the stream with 'weft recover')",
+        may_catch_up=theirs.id == catalog.id,
     )
 
 
@@ -211,14 +214,20 @@ def changed_share(
     return encode_message(ShareMount(id=changed.id, action=Action.UNMOUNT, mount_point=mount_point))
 
 
-def refuse_losses(decisions: Iterable[Decision], snapshot: CatalogSnapshot, members: Iterable[frozenset[VmId]]) -> None:
+def refuse_losses(
+    decisions: Iterable[Decision],
+    snapshot: CatalogSnapshot,
+    members: Iterable[frozenset[VmId]],
+    ask_above: float = ASK_ABOVE,
+) -> None:
     """
-    Refuse decisions that would take unnamed shares from more than a tenth of all VMs.
+    Refuse decisions that would take unnamed shares from too many VMs.
 
     Args:
         decisions: What is about to be done.
         snapshot: The catalog, for counting VMs.
         members: VMs of the classes in use.
+        ask_above: Share of all VMs that is too many.
 
     Raises:
         ConfirmationNeededError: Naming the VMs and shares.
@@ -229,6 +238,6 @@ def refuse_losses(decisions: Iterable[Decision], snapshot: CatalogSnapshot, memb
         return
     known: set[str] = {decision.vm for decision in decided}
     known.update(*(record.targets.vms for record in snapshot.shares.values()), *snapshot.members.values(), *members)
-    if len(losing) > ASK_ABOVE * len(known):
+    if len(losing) > ask_above * len(known):
         share_ids = sorted(frozenset().union(*(decision.lost for decision in losing)))
         raise ConfirmationNeededError(sorted(decision.vm for decision in losing), share_ids, total=len(known))

@@ -16,10 +16,12 @@ from nats.aio.client import Client
 
 from controlplane.catalog import Catalog
 from controlplane.commands import Commands, Manner
+from controlplane.comparing import Comparing
 from controlplane.connections import Connections
 from controlplane.convergence import goals_of
 from controlplane.curating import Curating
 from controlplane.edits import Change, Details, build_publish, build_unpublish, parse_audience
+from controlplane.exchange import Exchange
 from controlplane.expiring import Expiring
 from controlplane.expiry import KEPT_S
 from controlplane.forgetting import Forgetting
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from controlplane.serve import Served
 
 
-class ControlPlane(Refreshing, Curating, Connections, Rolling, Expiring, Forgetting):
+class ControlPlane(Refreshing, Curating, Connections, Rolling, Expiring, Forgetting, Exchange, Comparing):
     """
     The operator's side over one connection; ``async with`` it.
 

@@ -141,5 +141,5 @@ class Publisher:
             max_bytes=max_data_bytes(self._link),
         )
         if not assume_yes:
-            refuse_losses(decisions, after, members.values())
+            refuse_losses(decisions, after, members.values(), change.intent.ask_above)
         return decisions, projection, warnings

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from controlplane.identity import IDENTITY_KEY, decode_identity
 from weft.errors import DecodeError, SubjectError
 from weft.wire.codec import decode_object
 from weft.wire.fields import Change, Secrecy, declare
@@ -270,6 +271,9 @@ def with_edits(snapshot: CatalogSnapshot, edits: Iterable[Edit]) -> CatalogSnaps
                 remotes.pop(RemoteName(name), None)
             case "remote":
                 remotes[RemoteName(name)] = decode_remote(edit.data or b"")
+            case "meta" if edit.key == IDENTITY_KEY and edit.data is not None:
+                identity = decode_identity(edit.data)
+                snapshot = dataclasses.replace(snapshot, id=identity.id, predecessors=identity.continues)
             case _:
                 continue
     frozen = {name: frozenset(vms) for name, vms in members.items()}

@@ -26,6 +26,7 @@ class Refreshing(Classes):
         *,
         classes: Iterable[str] = (),
         vms: Iterable[str] = (),
+        assume_yes: bool = False,
         on_progress: OnProgress | None = None,
     ) -> FanOut:
         """
@@ -38,13 +39,15 @@ class Refreshing(Classes):
             share_id: The share.
             classes: Only for members of these.
             vms: Only for these.
+            assume_yes: Do not ask, even if many VMs lose something that was not named.
             on_progress: Told as messages are confirmed.
 
         Raises:
             UnknownNameError: No such share or class.
             CatalogError, BrokerError: As ``publish``.
         """
-        return await self._raise_number("refresh", share_id, await self._chosen(classes, vms), on_progress)
+        manner = Manner(False, assume_yes, on_progress)
+        return await self._raise_number("refresh", share_id, await self._chosen(classes, vms), manner)
 
     async def retry(
         self,
@@ -52,6 +55,7 @@ class Refreshing(Classes):
         *,
         classes: Iterable[str] = (),
         vms: Iterable[str] = (),
+        assume_yes: bool = False,
         on_progress: OnProgress | None = None,
     ) -> FanOut:
         """
@@ -71,7 +75,8 @@ class Refreshing(Classes):
             vm for vm, goal in asked.items() if judge(vm, goal, heard[vm].status if vm in heard else None) is not None
         )
         if lacking or not asked:
-            return await self._raise_number("retry", share_id, lacking or chosen, on_progress)
+            manner = Manner(False, assume_yes, on_progress)
+            return await self._raise_number("retry", share_id, lacking or chosen, manner)
         return FanOut(
             share_ids=(find_record(await self._catalog.load(), share_id).share_id,),
             unchanged=dict.fromkeys(asked, 0),
@@ -79,15 +84,13 @@ class Refreshing(Classes):
             warnings=("nothing to try again: every VM has it",),
         )
 
-    async def _raise_number(
-        self, action: str, share_id: str, vms: Collection[VmId] | None, on_progress: OnProgress | None
-    ) -> FanOut:
+    async def _raise_number(self, action: str, share_id: str, vms: Collection[VmId] | None, manner: Manner) -> FanOut:
         author = self._author()
 
         def build(snapshot: CatalogSnapshot, members: Members) -> Change:
             return build_refresh(snapshot, members, share_id, author, vms=vms, action=action)
 
-        return await self._commands.perform(build, author, Manner(on_progress=on_progress))
+        return await self._commands.perform(build, author, manner)
 
     async def _chosen(self, classes: Iterable[str], vms: Iterable[str]) -> frozenset[VmId] | None:
         """Return the VMs named, one by one or by class; None where nobody is."""

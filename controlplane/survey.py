@@ -93,9 +93,20 @@ async def read_again(link: Link, vms: Iterable[VmId]) -> dict[VmId, LastMessage]
     return {vm: LastMessage(message) for vm, message in found if message is not None}
 
 
+async def read_newest(link: Link) -> tuple[VmId, LastMessage] | None:
+    """Read the list that was stored last of all, whomever it is for; None where there is none."""
+    newest = await last_message(link, MOUNTS_STREAM, MOUNTS_ALL)
+    return next(iter(build_last([newest]).items()), None) if newest is not None else None
+
+
+def build_last(messages: Iterable[StoredMessage]) -> dict[VmId, LastMessage]:
+    """Sort stored messages by VM; those of subjects that name none are left out."""
+    return {vm_of_subject(message.subject): LastMessage(message) for message in messages if _has_vm(message)}
+
+
 def _build_survey(last: Iterable[StoredMessage], reports: Iterable[StoredMessage]) -> Survey:
     return Survey(
-        last={vm_of_subject(message.subject): LastMessage(message) for message in last if _has_vm(message)},
+        last=build_last(last),
         reports={vm_of_subject(message.subject): parse_report(message.data) for message in reports if _has_vm(message)},
     )
 

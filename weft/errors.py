@@ -319,7 +319,17 @@ class CatalogConflictError(CatalogError):
 
 
 class CatalogBehindError(CatalogError):
-    """The stream knows more than this catalog, or another catalog: publishing would take shares away by absence."""
+    """
+    The stream knows more than this catalog, or another catalog: publishing would take shares away by absence.
+
+    Args:
+        message: The sentence.
+        may_catch_up: Whether it is the right catalog, which may only have been read from a server that lags.
+    """
+
+    def __init__(self, message: str, *, may_catch_up: bool = False) -> None:
+        super().__init__(message)
+        self.may_catch_up = may_catch_up
 
 
 class ConfirmationNeededError(CatalogError):

@@ -6,16 +6,23 @@ import click
 
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.fanout import Manner, run_fan_out
-from controlplane.cli.options import output_option, target_options, wait_options
+from controlplane.cli.options import output_option, target_options, wait_options, yes_option
 
 
 @weft_command("retry")
 @click.argument("share_id", metavar="ID")
 @target_options
 @wait_options
+@yes_option
 @output_option("table", "json")
 def command(
-    share_id: str, classes: tuple[str, ...], vms: tuple[str, ...], wait: bool, timeout_s: float, output: str
+    share_id: str,
+    classes: tuple[str, ...],
+    vms: tuple[str, ...],
+    wait: bool,
+    timeout_s: float,
+    assume_yes: bool,
+    output: str,
 ) -> None:
     """
     Try a share again now.
@@ -29,6 +36,8 @@ def command(
       weft retry docs --class algebra --wait=2m
     """
     run_fan_out(
-        lambda plane, yes, on_progress: plane.retry(share_id, classes=classes, vms=vms, on_progress=on_progress),
-        Manner(f"retried {share_id}", output, wait, timeout_s),
+        lambda plane, yes, on_progress: plane.retry(
+            share_id, classes=classes, vms=vms, assume_yes=yes, on_progress=on_progress
+        ),
+        Manner(f"retried {share_id}", output, wait, timeout_s, assume_yes),
     )

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from controlplane.cli.command import command as weft_command
+from controlplane.cli.diff_view import guest_lines
 from controlplane.cli.fanout import Manner, run_fan_out
 from controlplane.cli.options import Duration, output_option, wait_options, yes_option
+from controlplane.cli.session import say
 from controlplane.cli.watching import watch
+
+if TYPE_CHECKING:
+    from controlplane.plane import ControlPlane
+    from controlplane.results import FanOut, OnProgress, Outcome
 
 
 @weft_command("sync")
@@ -42,6 +50,7 @@ def command(
     Repair what differs from the catalog.
 
     Every VM's list is computed anew. After a lost stream this one command brings everything back.
+    How many guests have what is stored for them is said too; --wait waits for them.
 
     With --watch it goes on until ended: changes of the catalog and of rosters kept elsewhere
     reach their VMs, rollouts go from wave to wave, and shares that are over leave the catalog.
@@ -65,13 +74,23 @@ def command(
         return
     if interval_s is not None:
         raise click.UsageError("--interval needs --watch", ctx=click.get_current_context())
-    run_fan_out(
-        lambda plane, yes, on_progress: plane.sync(
+    standing: list[Outcome] = []
+
+    async def work(plane: ControlPlane, yes: bool, on_progress: OnProgress) -> FanOut:
+        fan_out = await plane.sync(
             vms=vms or None,
             dry_run=dry_run,
             kept_s=KEPT_S if kept_s is None else kept_s,
             assume_yes=yes,
             on_progress=on_progress,
-        ),
-        Manner("compared" if dry_run else "synced", output, wait, timeout_s, assume_yes, dry_run),
-    )
+        )
+        if not (wait or dry_run or output == "json"):
+            standing.append(await plane.standing(fan_out))
+        return fan_out
+
+    what = "compared" if dry_run else "synced"
+    try:
+        run_fan_out(work, Manner(what, output, wait, timeout_s, assume_yes, dry_run))
+    finally:
+        for line in guest_lines(standing):
+            say(line)

@@ -44,11 +44,9 @@ def snapshot(
 ) -> CatalogSnapshot:
     editions = {f"share.{item.share.id}": index + 2 for index, item in enumerate(records)}
     return CatalogSnapshot(
-        id="cat",
-        seq=10,
         shares={item.share_id: item for item in records},
         members=members_of(members or {}),
-        **{"editions": editions, **more},
+        **{"id": "cat", "seq": 10, "editions": editions, **more},
     )
 
 
