@@ -128,11 +128,6 @@ class Batch:
         ahead = MAX_FLOW if not self._has_begun else max(1, self._flow)
         return 0 if self.is_over else min(self.size, self.acknowledged + ahead * MAX_OUTSTANDING_ACKS) - self.sent
 
-    @property
-    def is_refused_whole(self) -> bool:
-        """Whether the server will not have this batch at all."""
-        return any(refused.err_code in (BATCHES_DISABLED, BATCH_UNKNOWN) for refused in self._refused.values())
-
     def take(self, subject: str, data: bytes, *, status: str = "") -> None:
         """
         Learn from one answer.

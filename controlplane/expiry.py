@@ -10,7 +10,6 @@ from controlplane.edits import Change
 from controlplane.projection import Members, receivers
 from controlplane.records import CatalogSnapshot, Edit, ShareRecord
 from weft.errors import ConfigError
-from weft.wire.share import ShareMount
 from weft.wire.subjects import share_key
 
 KEPT_S = 86_400.0
@@ -50,11 +49,6 @@ def parse_expiry(text: str, now: datetime) -> datetime | None:
     if at <= now:
         raise ConfigError([f"cannot use expiry {text!r}: it is over already"])
     return at.astimezone(UTC).replace(microsecond=0)
-
-
-def is_expired(share: ShareMount, now: datetime) -> bool:
-    """Say whether *share* has ended by *now*."""
-    return share.expires_at is not None and share.expires_at <= now
 
 
 def dropped_at(record: ShareRecord, *, kept_s: float = KEPT_S) -> datetime | None:
