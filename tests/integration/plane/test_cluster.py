@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,52 +11,24 @@ import pytest
 
 from controlplane import ControlPlane
 from tests.integration.plane.test_publish import names
-from tests.parts.broker import Broker
+from tests.parts.cluster import BrokerCluster, frozen
 from tests.unit.controlplane.makers import share
-from weft.errors import BrokerError
+from weft.errors import BrokerError, CatalogConflictError
 
 pytestmark = pytest.mark.integration
 
 
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
 @pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[list[Broker]]:
-    """Three brokers that know each other, with every stream on all of them."""
-    ports = free_ports(3)
-    routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
-    brokers = [
-        Broker(
-            tmp_path / f"node-{port}",
-            config=f"server_name: node-{port}\ncluster {{ name: c, listen: 127.0.0.1:{port}, routes: [{routes}] }}",
-        )
-        for port in ports
-    ]
-    async with contextlib.AsyncExitStack() as stack:
-        await asyncio.gather(*(stack.enter_async_context(broker) for broker in brokers))
-        await ready(brokers[0])
-        yield brokers
+async def cluster(tmp_path: Path) -> AsyncIterator[BrokerCluster]:
+    """Three brokers, with every stream on all of them."""
+    async with BrokerCluster(tmp_path) as running:
+        yield running
 
 
-async def ready(broker: Broker) -> None:
-    """Wait until the cluster has a leader and made the streams."""
-    async with asyncio.timeout(90), ControlPlane.connect(broker.url) as plane:
-        while True:
-            with contextlib.suppress(BrokerError):
-                await plane.init(replicas=3)
-                await plane.shares()
-                return
-
-
-async def test_two_publishers_on_different_nodes_lose_nothing(cluster: list[Broker]) -> None:
+async def test_two_publishers_on_different_nodes_lose_nothing(cluster: BrokerCluster) -> None:
     """Whatever replica each of them reads, both changes end up in every list, and a sync finds nothing to mend."""
-    async with ControlPlane.connect(cluster[0].url) as left, ControlPlane.connect(cluster[1].url) as right:
+    first, second, _ = cluster.nodes
+    async with ControlPlane.connect(first.url) as left, ControlPlane.connect(second.url) as right:
         await left.create_class("all")
         await left.add_members("all", names(1000))
         for priority in range(3):
@@ -72,11 +43,12 @@ async def test_two_publishers_on_different_nodes_lose_nothing(cluster: list[Brok
     assert all(len(expected) == 2 for expected in found.expected.values())
 
 
-async def test_a_lost_node_stops_publishing_only_until_another_leads(cluster: list[Broker]) -> None:
+async def test_a_lost_node_stops_publishing_only_until_another_leads(cluster: BrokerCluster) -> None:
     """Meanwhile a publish fails or says what is unknown; repeating it finishes the job."""
-    async with ControlPlane.connect(cluster[0].url) as plane:
+    first, _, third = cluster.nodes
+    async with ControlPlane.connect(first.url) as plane:
         await plane.publish(share("a"), vms=names(100))
-        await cluster[2].kill()
+        await third.kill()
         is_complete = False
         async with asyncio.timeout(60):
             while not is_complete:
@@ -84,3 +56,63 @@ async def test_a_lost_node_stops_publishing_only_until_another_leads(cluster: li
                     is_complete = (await plane.publish(share("a", priority=1))).is_complete
         found = await plane.sync()
     assert len(found.unchanged) == 100
+
+
+async def test_a_publisher_on_a_node_that_missed_everything_takes_nothing_away(cluster: BrokerCluster) -> None:
+    """It was held still while others published; what it publishes the moment it goes on has all of their changes."""
+    async with ControlPlane.connect(cluster.nodes[0].url) as plane:
+        stale, other = await cluster.followers_of(plane, "KV_weft-catalog")
+    leading = next(node for node in cluster.nodes if node not in (stale, other))
+    async with ControlPlane.connect(leading.url) as plane, ControlPlane.connect(stale.url) as late:
+        await plane.create_class("all")
+        await plane.add_members("all", names(300))
+        await plane.publish(share("a"), classes=["all"])
+        for number in range(3):
+            with frozen(stale):
+                await _insist(plane, f"b{number}")
+                await plane.add_members("all", [f"late-{number}"])
+            fan_out = await late.publish(share(f"c{number}"), classes=["all"])
+            assert fan_out.is_complete
+            assert f"late-{number}" in fan_out.vms
+        found = await plane.sync()
+        compared = await late.diff()
+    assert dict(found.stored) == {}
+    assert all(len(expected) == 7 for expected in found.expected.values())
+    assert {item.side for item in compared.differences} <= {"guest"}
+
+
+async def _insist(plane: ControlPlane, share_id: str) -> None:
+    """Publish until it is complete: with a node held still, another may have to become leader first."""
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(BrokerError, CatalogConflictError):
+                if (await plane.publish(share(share_id), classes=["all"])).is_complete:
+                    return
+
+
+async def test_operators_on_two_nodes_change_one_catalog(cluster: BrokerCluster) -> None:
+    """Members, fields and ends made at once from stale copies all count; losers of one share are told."""
+    first, second, _ = cluster.nodes
+    async with ControlPlane.connect(first.url, operator="ada") as ada, ControlPlane.connect(second.url) as bob:
+        await ada.create_class("all")
+        await ada.publish([share("a"), share("b")], classes=["all"])
+        lost = 0
+        for number in range(5):
+            joined, left = [f"x-{number}"], [f"y-{number}"]
+            results = await asyncio.gather(
+                ada.add_members("all", joined),
+                bob.add_members("all", left),
+                ada.update("a", {"priority": number + 1}),
+                bob.update("a", {"uid": number + 1}),
+                return_exceptions=True,
+            )
+            assert not [item for item in results[:2] if isinstance(item, BaseException)]
+            told = [item for item in results[2:] if isinstance(item, CatalogConflictError)]
+            assert len(told) < 2, "both were told that the other won"
+            lost += len(told)
+        editions = await bob.history("a")
+        members = await bob.members("all")
+        found = await ada.sync()
+    assert len(editions) == 1 + 10 - lost
+    assert len(members) == 10
+    assert dict(found.stored) == {}
