@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ class WalkerProcess:
     def __init__(self, *, max_outstanding: int = 64, python: str = sys.executable) -> None:
         self._python = python
         self._slots = asyncio.Semaphore(max_outstanding)
+        self._unsent: deque[bytes] = deque()
+        self._unsent_at_most = max_outstanding
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._abandoned: set[int] = set()
         self._last_number = 0
@@ -146,14 +149,40 @@ class WalkerProcess:
         return self._last_number
 
     def _is_sent(self, packet: bytes) -> bool:
-        """Send *packet*; a process that takes none any more, dead or stopped, is given up."""
+        """
+        Send *packet*, or keep it until the socket, which holds some two hundred, has room.
+
+        A process that takes none any more is given up: a dead one at once, one that was stopped when more wait than it
+        could ever have been asked.
+        """
         assert self._socket is not None, "it was started"
         try:
-            self._socket.send(packet)
+            if not self._unsent:
+                self._socket.send(packet)
+                return True
+        except BlockingIOError:
+            asyncio.get_running_loop().add_writer(self._socket, self._send_rest)
         except OSError:
             self._lose()
             return False
+        self._unsent.append(packet)
+        if len(self._unsent) > self._unsent_at_most:
+            self._lose()
+            return False
         return True
+
+    def _send_rest(self) -> None:
+        assert self._socket is not None, "whoever forgets it stops this"
+        try:
+            while self._unsent:
+                self._socket.send(self._unsent[0])
+                self._unsent.popleft()
+        except BlockingIOError:
+            return
+        except OSError:
+            self._lose()
+            return
+        asyncio.get_running_loop().remove_writer(self._socket)
 
     def _abandon(self, number: int) -> None:
         """Kill the helper, keeping its slot until it is gone: in uninterruptible sleep it outlives the kill."""
@@ -201,7 +230,9 @@ class WalkerProcess:
             return
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._socket)
+        loop.remove_writer(self._socket)
         loop.remove_reader(self._pidfd)
+        self._unsent.clear()
         self._socket.close()
         os.close(self._pidfd)
         self._process.kill()

@@ -144,6 +144,29 @@ async def test_a_stopped_walker_process_is_only_a_missed_deadline(walker: Walker
     await until_none_is_stuck(walker)
 
 
+async def test_as_many_calls_at_once_as_are_allowed_are_all_answered(place: Path) -> None:
+    """A guest that boots with hundreds of shares asks faster than the process can fork; nothing is lost of that."""
+    async with Walker(max_outstanding=400) as walker:
+        first = walker.pid
+        async with asyncio.timeout(30):
+            answers = await asyncio.gather(*(walker.probe(str(place), deadline_s=30) for _ in range(500)))
+        assert set(answers) == {Liveness.ALIVE}
+        assert walker.pid == first
+
+
+async def test_a_walker_process_that_stays_stopped_is_replaced(place: Path) -> None:
+    """What waits for it is bounded, and so is how long it can keep everybody waiting."""
+    async with Walker(max_outstanding=400) as walker:
+        first = walker.pid
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+        calls = (walker.probe(str(place), deadline_s=0.2) for _ in range(400))
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(answer is Liveness.HUNG or isinstance(answer, MountError) for answer in answers)
+        assert await walker.probe(str(place), deadline_s=5) is Liveness.ALIVE
+        assert walker.pid != first
+
+
 async def test_a_walker_that_cannot_start_says_so(place: Path) -> None:
     """A missing interpreter is a MountError, at the start and at a call."""
     walker = Walker(python=str(place / "no-python"))
