@@ -10,6 +10,7 @@ from typing import ClassVar
 from controlplane.broker import until_greeted
 from controlplane.programs import find_program
 from controlplane.server_process import ServerProcess
+from tests.parts.processes import hold_still
 
 LISTENING = re.compile(r"Listening for client connections on \S+:(\d+)")
 READY = re.compile(r"Server is ready$")
@@ -73,7 +74,7 @@ class Broker(ServerProcess):
 
     def freeze(self) -> None:
         """Stop the server's clock: connections stay open and nobody answers."""
-        self._signal(signal.SIGSTOP)
+        hold_still(self.pid)
 
     def thaw(self) -> None:
         """Let a frozen server go on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 
 WAIT_S = 20.0
@@ -24,6 +25,12 @@ async def wait_until_ended(pid: int, *, deadline_s: float = WAIT_S) -> None:
     finally:
         loop.remove_reader(pidfd)
         os.close(pidfd)
+
+
+def hold_still(pid: int) -> None:
+    """Stop the child *pid* (SIGSTOP), and return when all its threads stand still: until then some may still answer."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
 
 
 async def wait_for_file(path: Path, *, deadline_s: float = WAIT_S) -> str:

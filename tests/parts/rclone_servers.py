@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 
 from controlplane.programs import find_program
 from controlplane.server_process import ServerProcess
+from tests.parts.processes import hold_still
 
 LISTENING = re.compile(r"Starting s3 server on|SFTP server listening on|WebDav Server started on")
 
@@ -121,7 +122,7 @@ class RcloneServer(ServerProcess):
 
     def suspend(self) -> None:
         """Stop it (SIGSTOP): connections are still accepted by the kernel, but nobody answers."""
-        self._signal(signal.SIGSTOP)
+        hold_still(self.pid)
 
     def resume(self) -> None:
         """Let it go on (SIGCONT)."""
