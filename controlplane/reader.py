@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from nats.aio.msg import Msg
-
-from controlplane.delivery import Delivery
-from controlplane.inbox import Inbox
-from controlplane.jetstream import ApiError, StreamFacts, ask, first_message_after, last_message
+from controlplane.consumer import consume
+from controlplane.jetstream import StreamFacts, first_message_after, last_message
 from controlplane.jetstream import stream_facts as ask_facts
 from controlplane.stored import StoredMessage
-from weft.errors import BrokerUnreachableError, StreamMissingError
+from weft.errors import BrokerUnreachableError
 from weft.link import Link
 
 FEW = 256
 """Up to here one question per subject is cheaper than reading everything; a server drops its queue at 10,000."""
 QUESTIONS_AT_ONCE = 64
-SILENCE_S = 5.0
 CATCH_UP_S = 10.0
 """How long a replica may need to reach what the leader already has."""
 CATCH_UP_PAUSE_S = 0.05
@@ -120,72 +115,7 @@ async def read_messages(
     Raises:
         BrokerUnreachableError: The broker was lost or fell silent, or a message was lost on the way.
     """
-    delivery: dict[str, Any] = {"deliver_policy": "last_per_subject" if last_per_subject else "all"}
+    position: dict[str, Any] = {"deliver_policy": "last_per_subject" if last_per_subject else "all"}
     if after_seq:
-        delivery = {"deliver_policy": "by_start_sequence", "opt_start_seq": after_seq + 1}
-    received = _Received()
-    name = f"weft-{secrets.token_hex(6)}"
-    async with Inbox(link, received.take) as inbox:
-        config = {
-            **delivery,
-            "name": name,
-            "filter_subject": subjects,
-            "deliver_subject": inbox.subject,
-            "ack_policy": "none",
-            "replay_policy": "instant",
-            "mem_storage": True,
-            "num_replicas": 1,
-            "flow_control": True,
-            "idle_heartbeat": int(SILENCE_S / 2 * 1e9),
-            "inactive_threshold": int(SILENCE_S * 1e9),
-        }
-        body = {"stream_name": stream, "config": config, "action": "create"}
-        created = await ask(link, f"CONSUMER.CREATE.{stream}.{name}.{subjects}", body, stream=stream)
-        if created["num_pending"] > 0 or received.messages:
-            await _receive_all(inbox, received, stream)
-        await forget_consumer(link, stream, name)
-    return received.messages
-
-
-async def _receive_all(inbox: Inbox, received: _Received, stream: str) -> None:
-    while not received.is_complete:
-        if not await inbox.wait(SILENCE_S):
-            raise BrokerUnreachableError(f"cannot read stream {stream!r}: the broker fell silent")
-        if inbox.is_lost and not received.is_complete:
-            raise inbox.lost_error(f"read stream {stream!r}")
-        if received.has_gap:
-            raise BrokerUnreachableError(f"cannot read stream {stream!r}: messages were lost on the way")
-        if received.flow_reply:
-            reply, received.flow_reply = received.flow_reply, ""
-            await inbox.nc.publish(reply)
-
-
-async def forget_consumer(link: Link, stream: str, name: str) -> None:
-    """Delete a consumer that has served; one that cannot be asked ends by itself."""
-    try:
-        await ask(link, f"CONSUMER.DELETE.{stream}.{name}", stream=stream)
-    except (ApiError, StreamMissingError, BrokerUnreachableError):
-        return
-
-
-@dataclass(slots=True)
-class _Received:
-    """What one consumer delivered so far."""
-
-    messages: list[StoredMessage] = field(default_factory=list)
-    is_complete: bool = False
-    has_gap: bool = False
-    flow_reply: str = ""
-
-    def take(self, msg: Msg) -> None:
-        delivery = Delivery.parse(msg)
-        if delivery is None:
-            self._take_control(msg)
-        elif not self.is_complete:
-            self.messages.append(delivery.message)
-            self.has_gap = self.has_gap or delivery.consumer_seq != len(self.messages)
-            self.is_complete = delivery.pending == 0
-
-    def _take_control(self, msg: Msg) -> None:
-        headers = msg.headers or {}
-        self.flow_reply = msg.reply or headers.get("Nats-Consumer-Stalled", "") or self.flow_reply
+        position = {"deliver_policy": "by_start_sequence", "opt_start_seq": after_seq + 1}
+    return [message async for message in consume(link, stream, subjects, position)]
