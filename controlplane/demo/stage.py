@@ -98,9 +98,9 @@ class Stage:
     async def end(self) -> dict[VmId, int]:
         """End agents, S3 server and broker as an operator would, and return the agents' exit codes."""
         self._remember()
-        codes = {vm: await guest.stop() for vm, guest in self._guests.items()}
+        ended = await asyncio.gather(*(guest.stop() for guest in self._guests.values()))
         await self._stack.aclose()
-        return codes
+        return dict(zip(self._guests, ended, strict=True))
 
     def mount_point(self, vm: VmId | str, share_id: str) -> Path:
         """Say where *vm* has a share; ``{vm}`` for what is published."""
