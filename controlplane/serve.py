@@ -1,4 +1,4 @@
-"""Serve a folder of this machine as a share: server and publish, and in the end unpublish before the server stops."""
+"""The part of the control plane that serves folders of this machine: a server and a publish, ended in reverse."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from controlplane.folder_server import FolderServer, is_wildcard
+from controlplane.curating import Curating
+from controlplane.publishing import Publishing
 from controlplane.requested import Changes, build_share
 from controlplane.results import FanOut, OnProgress, Outcome
 from weft.errors import ConfigError, UnknownNameError
+from weft.link import Link
 from weft.wire.ids import parse_share_id
 from weft.wire.share import ShareMount, share_to_builtins
 
 if TYPE_CHECKING:
-    from controlplane.plane import ControlPlane
-
-__all__ = ["FolderServer", "Served", "local_address", "name_of", "serve_folder"]
+    from controlplane.folder_server import FolderServer
 
 SERVED_BY: Final = "served-by"
 """The label that tells shares of this kind from others."""
@@ -50,71 +50,76 @@ class Served:
     farewell: Outcome | None = None
 
 
-@asynccontextmanager
-async def serve_folder(
-    plane: ControlPlane,
-    folder: Path | str,
-    *,
-    name: str = "",
-    classes: Iterable[str] = (),
-    vms: Iterable[str] = (),
-    at: str | None = None,
-    writable: bool = False,
-    host: str = "",
-    port: int = 0,
-    assume_yes: bool = False,
-    on_progress: OnProgress | None = None,
-    farewell_s: float = FAREWELL_S,
-) -> AsyncIterator[Served]:
-    """
-    Serve *folder* to guests until the block is left.
+class Serving(Publishing, Curating):
+    """Serving folders of this machine."""
 
-    Leaving unpublishes, waits until guests have stored what they hold and unmounted, and only then stops the server.
-    Killed instead, the share stays published without a server; serving under the same name again replaces it.
+    @asynccontextmanager
+    async def serve(
+        self,
+        folder: Path | str,
+        *,
+        name: str = "",
+        classes: Iterable[str] = (),
+        vms: Iterable[str] = (),
+        at: str | None = None,
+        writable: bool = False,
+        host: str = "",
+        port: int = 0,
+        assume_yes: bool = False,
+        on_progress: OnProgress | None = None,
+        farewell_s: float = FAREWELL_S,
+    ) -> AsyncIterator[Served]:
+        """
+        Serve *folder* to guests until the block is left.
 
-    Args:
-        plane: Connected.
-        folder: A directory of this machine.
-        name: Id of the share, made from the folder's name unless given.
-        classes: Classes that get it; those it had unless any target is given.
-        vms: VMs that get it.
-        at: Mount point, ``/run/weft/shares/NAME`` unless given.
-        writable: Whether guests may write into the folder.
-        host: Address to listen on; that by which this machine reaches the broker unless given.
-        port: Port to listen on, 0 for any free one.
-        assume_yes: Do not ask, even if many VMs lose something that was not named.
-        on_progress: Told as messages are confirmed.
-        farewell_s: How long guests may take in the end.
+        Leaving unpublishes, waits until guests have stored what they hold and unmounted, and only then stops the
+        server.
+        Killed instead, the share stays published without a server; serving under the same name again replaces it.
 
-    Raises:
-        ConfigError: no such folder, rclone is not installed, or the name is that of a share of another kind.
-        ProcessError: the server did not start.
-        CatalogError, BrokerError: as :meth:`ControlPlane.publish`.
-    """
-    share_id = parse_share_id(name) if name else name_of(folder)
-    wanted_classes, wanted_vms = tuple(classes), tuple(vms)
-    await _refuse_other_kind(plane, share_id)
-    reached_by = local_address(plane) if is_wildcard(host) else host
-    async with FolderServer(Path(folder), host=host or reached_by, port=port, is_writable=writable) as server:
-        share = _build(share_id, server, reached_by, at=at, is_writable=writable)
-        served: Served | None = None
-        try:
-            fan_out = await plane.publish(
-                share,
-                classes=wanted_classes,
-                vms=wanted_vms,
-                only=bool(wanted_classes or wanted_vms),
-                description=f"folder {server.folder} of {socket.gethostname()}",
-                labels={SERVED_BY: _label(socket.gethostname())},
-                assume_yes=assume_yes,
-                on_progress=on_progress,
-            )
-            served = Served(share, fan_out, server, f"{reached_by}:{server.port}")
-            yield served
-        finally:
-            farewell = await _unpublish(plane, share, farewell_s)
-            if served is not None:
-                served.farewell = farewell
+        Args:
+            folder: A directory of this machine.
+            name: Id of the share, made from the folder's name unless given.
+            classes: Classes that get it; those it had unless any target is given.
+            vms: VMs that get it.
+            at: Mount point, ``/run/weft/shares/NAME`` unless given.
+            writable: Whether guests may write into the folder.
+            host: Address to listen on; that by which this machine reaches the broker unless given.
+            port: Port to listen on, 0 for any free one.
+            assume_yes: Do not ask, even if many VMs lose something that was not named.
+            on_progress: Told as messages are confirmed.
+            farewell_s: How long guests may take in the end.
+
+        Raises:
+            ConfigError: no such folder, rclone is not installed, or the name is that of a share of another kind.
+            ProcessError: the server did not start.
+            CatalogError, BrokerError: as :meth:`publish`.
+        """
+        from controlplane.folder_server import FolderServer, is_wildcard  # nothing else needs what it loads
+
+        share_id = parse_share_id(name) if name else name_of(folder)
+        wanted_classes, wanted_vms = tuple(classes), tuple(vms)
+        await _refuse_other_kind(self, share_id)
+        reached_by = local_address(self._link) if is_wildcard(host) else host
+        async with FolderServer(Path(folder), host=host or reached_by, port=port, is_writable=writable) as server:
+            share = _build(share_id, server, reached_by, at=at, is_writable=writable)
+            served: Served | None = None
+            try:
+                fan_out = await self.publish(
+                    share,
+                    classes=wanted_classes,
+                    vms=wanted_vms,
+                    only=bool(wanted_classes or wanted_vms),
+                    description=f"folder {server.folder} of {socket.gethostname()}",
+                    labels={SERVED_BY: _label(socket.gethostname())},
+                    assume_yes=assume_yes,
+                    on_progress=on_progress,
+                )
+                served = Served(share, fan_out, server, f"{reached_by}:{server.port}")
+                yield served
+            finally:
+                farewell = await _unpublish(self, share, farewell_s)
+                if served is not None:
+                    served.farewell = farewell
 
 
 def name_of(folder: Path | str) -> str:
@@ -130,9 +135,9 @@ def name_of(folder: Path | str) -> str:
     return parse_share_id(name[:128])
 
 
-def local_address(plane: ControlPlane) -> str:
+def local_address(link: Link) -> str:
     """Return the address by which this machine reaches the broker, as the guests do."""
-    url = plane.link.nc.connected_url
+    url = link.nc.connected_url
     assert url is not None, "a link gives only clients that are connected"
     target = (url.hostname or "127.0.0.1", url.port or 4222)
     family, kind, *_, address = socket.getaddrinfo(*target, type=socket.SOCK_DGRAM)[0]
@@ -152,7 +157,7 @@ def _build(share_id: str, server: FolderServer, host: str, *, at: str | None, is
     return build_share(values, Changes(at=at))
 
 
-async def _refuse_other_kind(plane: ControlPlane, share_id: str) -> None:
+async def _refuse_other_kind(plane: Serving, share_id: str) -> None:
     try:
         record = await plane.share(share_id)
     except UnknownNameError:
@@ -163,7 +168,7 @@ async def _refuse_other_kind(plane: ControlPlane, share_id: str) -> None:
         )
 
 
-async def _unpublish(plane: ControlPlane, share: ShareMount, farewell_s: float) -> Outcome | None:
+async def _unpublish(plane: Serving, share: ShareMount, farewell_s: float) -> Outcome | None:
     """Take the share away, unless it is gone or somebody else serves it under this name by now."""
     try:
         record = await plane.share(share.id)

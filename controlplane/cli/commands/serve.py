@@ -73,12 +73,10 @@ async def _serve(
     ends: list[Served],
     options: dict[str, Any],
 ) -> None:
-    from controlplane.serve import serve_folder
-
     async with AsyncExitStack() as stack:
         with shown_progress() as on_progress:
             chosen = {key: options[key] for key in ("name", "at", "writable", "classes", "vms", "assume_yes")}
-            serving = serve_folder(plane, folder, host=host, port=port, on_progress=on_progress, **chosen)
+            serving = plane.serve(folder, host=host, port=port, on_progress=on_progress, **chosen)
             served = await stack.enter_async_context(serving)
         ends.append(served)
         stack.callback(say, "stopping: taking the share away, then the server")

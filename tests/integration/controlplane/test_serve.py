@@ -15,7 +15,6 @@ import pytest
 from agent.mounts.table import read_mount_table
 from controlplane import ControlPlane
 from controlplane.folder_server import FolderServer
-from controlplane.serve import serve_folder
 from tests.integration.controlplane.test_weft_command import Operator
 from tests.parts.agent_process import AgentProcess
 from tests.parts.broker import Broker
@@ -98,7 +97,7 @@ async def test_a_folder_is_read_only_unless_told_otherwise(
 ) -> None:
     """For guests; what is put into the folder meanwhile shows in them."""
     at = agent.mounts / "docs"
-    async with serve_folder(plane, folder, vms=["vm-7"], at=str(at)) as served:
+    async with plane.serve(folder, vms=["vm-7"], at=str(at)) as served:
         assert (await plane.wait(served.fan_out, timeout_s=DEADLINE_S)).is_converged
         with pytest.raises(OSError, match="Read-only"):
             await asyncio.to_thread((at / "new").write_text, "x")
@@ -136,15 +135,15 @@ async def test_a_share_of_another_kind_is_not_replaced(plane: ControlPlane, fold
     """A folder's name is soon taken."""
     await plane.publish(bind("hand-out"), vms=["vm-7"])
     with pytest.raises(ConfigError, match="another name"):
-        async with serve_folder(plane, folder, vms=["vm-7"]):
+        async with plane.serve(folder, vms=["vm-7"]):
             raise AssertionError("it is served")
     assert (await plane.share("hand-out")).share.backend_name == "bind"
 
 
 async def test_whoever_serves_later_is_left_alone(plane: ControlPlane, folder: Path) -> None:
     """The first to leave does not take away what the second one published under the same name."""
-    async with serve_folder(plane, folder, vms=["vm-7"], farewell_s=0.1) as second:
-        async with serve_folder(plane, folder, vms=["vm-8"], farewell_s=0.1) as later:
+    async with plane.serve(folder, vms=["vm-7"], farewell_s=0.1) as second:
+        async with plane.serve(folder, vms=["vm-8"], farewell_s=0.1) as later:
             assert later.share != second.share
             record = await plane.share("hand-out")
             assert record.share == later.share
@@ -157,7 +156,7 @@ async def test_a_port_that_is_taken_is_said(plane: ControlPlane, folder: Path) -
     """Nothing is published then."""
     async with FolderServer(folder, host="127.0.0.1") as server:
         with pytest.raises(ProcessError, match="address already in use"):
-            async with serve_folder(plane, folder, vms=["vm-7"], host="127.0.0.1", port=server.port):
+            async with plane.serve(folder, vms=["vm-7"], host="127.0.0.1", port=server.port):
                 raise AssertionError("it is served")
     assert await plane.shares() == []
 
@@ -170,7 +169,7 @@ async def test_the_command_serves_until_ctrl_c(
     at = agent.mounts / "docs"
     process = await weft.start("serve", str(folder), "--vm", "vm-7", "--at", str(at))
     assert process.stderr is not None
-    said = []
+    said: list[str] = []
     async with asyncio.timeout(DEADLINE_S):
         while "Ctrl-C" not in (line := (await process.stderr.readline()).decode()):
             assert line, said
