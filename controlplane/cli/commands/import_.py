@@ -11,7 +11,7 @@ from controlplane.cli.asking import ask
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.exits import FAILED, leave
 from controlplane.cli.fanout import Manner, run_fan_out
-from controlplane.cli.options import output_option, wait_options, yes_option
+from controlplane.cli.options import fan_out_options
 from controlplane.cli.session import say, with_plane
 from controlplane.cli.textfile import read_text
 from controlplane.document import parse_document
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 @click.argument("file", metavar="FILE")
 @click.option("--prune", is_flag=True, help="Also remove what the file does not have.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
-@wait_options
-@yes_option
-@output_option("table", "json")
+@fan_out_options
 def command(file: str, prune: bool, dry_run: bool, wait: bool, timeout_s: float, assume_yes: bool, output: str) -> None:
     """
     Make the catalog say what FILE says, and fan it out.

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.fanout import Manner, run_fan_out
-from controlplane.cli.options import output_option, target_options, wait_options, yes_option
+from controlplane.cli.options import fan_out_options, target_options
 
 
 @weft_command("refresh")
 @click.argument("share_id", metavar="ID")
 @target_options
-@wait_options
-@yes_option
-@output_option("table", "json")
-def command(
-    share_id: str,
-    classes: tuple[str, ...],
-    vms: tuple[str, ...],
-    wait: bool,
-    timeout_s: float,
-    assume_yes: bool,
-    output: str,
-) -> None:
+@fan_out_options
+def command(share_id: str, classes: tuple[str, ...], vms: tuple[str, ...], **how: Any) -> None:
     """
     Say that a share has new content.
 
@@ -40,5 +32,5 @@ def command(
         lambda plane, yes, on_progress: plane.refresh(
             share_id, classes=classes, vms=vms, assume_yes=yes, on_progress=on_progress
         ),
-        Manner(f"refreshed {share_id}", output, wait, timeout_s, assume_yes),
+        Manner(f"refreshed {share_id}", **how),
     )

@@ -9,7 +9,7 @@ import click
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.diff_view import guest_lines
 from controlplane.cli.fanout import Manner, run_fan_out
-from controlplane.cli.options import Duration, output_option, wait_options, yes_option
+from controlplane.cli.options import Duration, fan_out_options
 from controlplane.cli.session import say
 from controlplane.cli.watching import watch
 
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     metavar="TIME",
     help="How long expired shares stay in the catalog [1d].",
 )
-@wait_options
-@yes_option
-@output_option("table", "json")
+@fan_out_options
 def command(
     vms: tuple[str, ...],
     dry_run: bool,
