@@ -34,7 +34,7 @@ EXIT_CODES: Sequence[tuple[int, str]] = (
     (0, "Done. With `--wait`: and every VM has it."),
     (exits.FAILED, "Failed. One sentence on stderr says why, and what to do next."),
     (exits.USAGE, "The command line or the configuration is wrong. Nothing was done."),
-    (exits.NOT_CONVERGED, "Published, but not every VM has it in time. Each one that has not is named on stdout."),
+    (exits.NOT_CONVERGED, "Not every VM has it in time, or (`weft diff`) something differs. Each is named on stdout."),
     (exits.INTERRUPTED, "Interrupted with Ctrl-C. What was published before stays published."),
 )
 
