@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -41,7 +42,7 @@ KV_OPERATION = "KV-Operation"
 
 
 class _Decoded(NamedTuple):
-    seq: int
+    message: StoredMessage
     record: ShareRecord | None
     problem: str
 
@@ -57,7 +58,17 @@ class Catalog:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._reading: Reading | None = None
+        self._ahead_s = 0.0
         self._decoded: dict[str, _Decoded] = {}
+
+    @property
+    def clock_ahead_s(self) -> float:
+        """How far this machine's clock is ahead of the broker's, as of the last reading; 0 before there was one."""
+        return self._ahead_s
+
+    def now_s(self) -> float:
+        """Return the broker's time, as a Unix time: guests trust it, and every operator has the same."""
+        return time.time() - self._ahead_s
 
     async def load(self) -> CatalogSnapshot:
         """
@@ -70,6 +81,7 @@ class Catalog:
         """
         reading = await read_complete(self._link, CATALOG_STREAM, EVERYTHING, after=self._reading)
         self._reading = reading
+        self._ahead_s = time.time() - reading.facts.now_s
         snapshot = self._build(reading)
         if not snapshot.id:
             raise CatalogError("cannot use the catalog: it has no identity (run 'weft init' to give it one)")
@@ -164,7 +176,7 @@ class Catalog:
 
     def _record(self, key: str, message: StoredMessage) -> ShareRecord:
         known = self._decoded.get(key)
-        if known is None or known.seq != message.seq:
+        if known is None or known.message is not message:
             known = _decode(key, message)
             self._decoded[key] = known
         if known.record is None:
@@ -176,10 +188,10 @@ def _decode(key: str, message: StoredMessage) -> _Decoded:
     try:
         record = decode_record(message.data)
     except DecodeError as exc:
-        return _Decoded(message.seq, None, str(exc))
+        return _Decoded(message, None, str(exc))
     if f"share.{record.share.id}" != key:
-        return _Decoded(message.seq, None, f"cannot use the record of {key!r}: it is about {record.share.id!r}")
-    return _Decoded(message.seq, record, "")
+        return _Decoded(message, None, f"cannot use the record of {key!r}: it is about {record.share.id!r}")
+    return _Decoded(message, record, "")
 
 
 def signature(data: bytes) -> tuple[str, str]:

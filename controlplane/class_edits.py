@@ -71,7 +71,8 @@ def build_set_members(snapshot: CatalogSnapshot, author: Author, *, name: str, v
     added = [vm for vm in wanted if vm not in present]
     edits = build_additions(snapshot, class_name, added, author) + build_removals(snapshot, class_name, leaving)
     warnings = () if wanted else (f"class {name!r} has no VMs now",)
-    return Change("class.set", edits=edits, affected=present.union(wanted), warnings=warnings, is_repeatable=True)
+    affected = present.union(wanted, former_members(snapshot, class_name))
+    return Change("class.set", edits=edits, affected=affected, warnings=warnings, is_repeatable=True)
 
 
 def build_delete_class(snapshot: CatalogSnapshot, author: Author, *, name: str, with_shares: bool) -> Change:
@@ -88,6 +89,11 @@ def build_delete_class(snapshot: CatalogSnapshot, author: Author, *, name: str, 
         UnknownNameError: There is no such class.
         CatalogError: Shares are for it, and *with_shares* is not given.
     """
+    key = class_key(parse_class_name(name))
+    if key in snapshot.editions and key not in snapshot.bad and name not in snapshot.members:
+        former = former_members(snapshot, ClassName(name))
+        warnings = (f"class {name!r} was deleted before",)
+        return Change("class.delete", affected=former, warnings=warnings, is_repeatable=True)
     class_name, present = known_class(snapshot, name)
     using = [
         record
@@ -105,11 +111,11 @@ def build_delete_class(snapshot: CatalogSnapshot, author: Author, *, name: str, 
         changed = msgspec.structs.replace(changed, updated_at=author.at, updated_by=author.who)
         edits.append(record_edit(snapshot, changed))
     edits += build_removals(snapshot, class_name, sorted(present))
-    key = class_key(class_name)
     if key in snapshot.editions:
         edits.append(Edit(key, None, snapshot.editions[key]))
     named: frozenset[ShareId] = frozenset(record.share_id for record in using)
-    return Change("class.delete", edits=tuple(edits), affected=present, intent=Intent(named=named), is_repeatable=True)
+    affected = present | former_members(snapshot, class_name)
+    return Change("class.delete", edits=tuple(edits), affected=affected, intent=Intent(named=named), is_repeatable=True)
 
 
 def _without_class(edition: ShareRecord, class_name: ClassName) -> ShareRecord:
@@ -128,6 +134,13 @@ def known_class(snapshot: CatalogSnapshot, name: str) -> tuple[ClassName, frozen
     if wanted not in snapshot.members:
         raise unknown("class", name, snapshot.members)
     return wanted, snapshot.members[wanted]
+
+
+def former_members(snapshot: CatalogSnapshot, class_name: ClassName) -> frozenset[VmId]:
+    """Name the VMs that left a class: a command that took them out may have been interrupted before telling them."""
+    prefix = member_key(class_name, VmId(""))
+    known = (VmId(key[len(prefix) :]) for key in snapshot.editions if key.startswith(prefix))
+    return frozenset(known) - snapshot.members.get(class_name, frozenset())
 
 
 def _parsed(vms: Iterable[str]) -> list[VmId]:

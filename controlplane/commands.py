@@ -10,7 +10,7 @@ from controlplane.audit import note_change
 from controlplane.catalog import Catalog
 from controlplane.decide import Survey, check_mark
 from controlplane.edits import Author, Change
-from controlplane.known import concerned_vms, warn_never_heard
+from controlplane.known import concerned_vms, holders, narrowed, warn_never_heard, warn_of_clock
 from controlplane.messages import LastMessage
 from controlplane.patience import patiently
 from controlplane.projection import Members
@@ -101,7 +101,11 @@ class Commands:
     ) -> FanOut:
         for attempt in range(1, ATTEMPTS + 1):
             snapshot, change, survey = await self._prepare(build, about, classes, manner.on_progress)
-            warnings = (*change.warnings, *await self._warn_never_heard(named, survey, snapshot))
+            warnings = (
+                *change.warnings,
+                *await self._warn_never_heard(named, survey, snapshot),
+                *warn_of_clock(self._catalog.clock_ahead_s),
+            )
             try:
                 return await self._finish(
                     snapshot, dataclasses.replace(change, warnings=warnings), survey, author, manner, name
@@ -155,17 +159,24 @@ class Commands:
     ) -> tuple[CatalogSnapshot, Change, Survey]:
         survey = Survey({}, {})
         surveyed: frozenset[VmId] = frozenset()
+        settled: frozenset[ShareId] = frozenset()
         for _ in range(ATTEMPTS):
             newest = await read_newest(self._link)
             snapshot = await self._catalog.load()
             members = await self._publisher.members(snapshot, {*classes, *_classes_of(snapshot, about)})
             change = build(snapshot, members)
             _refuse_behind(newest, snapshot, change)
-            if change.affected <= surveyed:
-                return snapshot, change, survey
+            if change.settled <= settled:
+                change = dataclasses.replace(change, affected=change.affected | holders(survey, change.settled))
+                if change.affected <= surveyed:
+                    return snapshot, change, narrowed(survey, change.affected)
             if on_progress is not None:
                 on_progress(Progress("read", 0, len(change.affected)))
-            survey, surveyed = await read_survey(self._link, change.affected), change.affected
+            if change.settled:
+                survey, settled = await read_whole_survey(self._link), change.settled
+                surveyed = change.affected.union(survey.last)
+            else:
+                survey, surveyed = await read_survey(self._link, change.affected), change.affected
         raise CatalogConflictError("a catalog that others keep changing")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from controlplane.messages import FRAME_FIELDS, LastMessage, NextMessage, compose, compose_list
 from controlplane.projection import ProjectedShare, Projection, expand
@@ -58,7 +58,7 @@ class Publish:
     """Store this message; *lost* are the shares it takes away that the command did not name."""
 
     vm: VmId
-    data: bytes
+    data: bytes = field(repr=False)
     revision: int
     expected_seq: int
     lost: frozenset[ShareId]
@@ -94,7 +94,7 @@ def decide_all(
         survey: Read before the catalog was, so that nobody's later list can be mistaken for an older one.
         intent: What the command is about.
         catalog: What the projection comes from.
-        now_ms: Milliseconds since 1970.
+        now_ms: Milliseconds since 1970, by the broker's clock: guests refuse revisions far ahead of it.
         max_bytes: The largest message that the broker takes.
 
     Raises:

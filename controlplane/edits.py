@@ -74,6 +74,8 @@ class Change:
         intent: What of the outcome was asked for by name.
         warnings: What an operator should know.
         is_repeatable: Whether it means the same after somebody else changed the share meanwhile.
+        settled: Shares of which the catalog says already what was asked. The same command may have been interrupted
+            before every VM was told, so whoever was sent one of them is concerned too.
     """
 
     action: str
@@ -83,6 +85,7 @@ class Change:
     intent: Intent = field(default_factory=Intent)
     warnings: tuple[str, ...] = ()
     is_repeatable: bool = False
+    settled: frozenset[ShareId] = frozenset()
 
 
 def parse_audience(
@@ -130,9 +133,16 @@ def build_publish(
     """
     edits: list[Edit] = []
     affected: set[VmId] = set()
+    settled: set[ShareId] = set()
+    takes_away = audience.only or audience.except_vms or details.disabled
     for share in without_remote(snapshot, shares, details.remote):
         check_publishable(share)
         old = snapshot.shares.get(share.share_id)
+        if share.share_id in snapshot.bad_shares and not audience.only:
+            raise CatalogError(
+                f"cannot publish share {share.id!r}: its record cannot be read, so nobody knows who has it"
+                f" ({snapshot.bad_shares[share.share_id]}); say for whom it is from now on with --only"
+            )
         if old is None and not audience.vms and not audience.classes and not details.disabled:
             raise CatalogError(
                 f"cannot publish share {share.id!r}: it is new, so say for whom (--class, --vm), or save it --disabled"
@@ -145,13 +155,16 @@ def build_publish(
         affected |= receivers(new, members) | (receivers(old, members) if old is not None else frozenset())
         if old is None or not is_same(old, new):
             edits.append(record_edit(snapshot, new))
+        elif takes_away:
+            settled.add(new.share_id)
     ids = tuple(share.share_id for share in shares)
     if len(set(ids)) < len(ids):
         raise CatalogError("cannot publish two shares with one id at once")
     changed = shares[0] if len(shares) == 1 else None
     warnings = [f"class {name!r} has no VMs yet" for name in audience.classes if not members.get(name)]
+    intent = Intent(frozenset(ids), changed=changed)
     return Change(
-        "publish", ids, tuple(edits), frozenset(affected), Intent(frozenset(ids), changed=changed), tuple(warnings)
+        "publish", ids, tuple(edits), frozenset(affected), intent, tuple(warnings), settled=frozenset(settled)
     )
 
 
@@ -262,10 +275,13 @@ def build_unpublish(
     wanted = parse_share_id(share_id)
     record = snapshot.shares.get(wanted)
     key = share_key(wanted)
-    if record is None and key not in snapshot.bad:
+    if key not in snapshot.editions:
         raise unknown("share", share_id, snapshot.shares)
-    edition = snapshot.editions.get(key, 0)
+    edition = snapshot.editions[key]
     intent = Intent(frozenset({wanted}), changed=record.share if record is not None else None)
+    if record is None and key not in snapshot.bad:
+        warnings = [f"share {share_id!r} was unpublished before"]
+        return Change("unpublish", (wanted,), intent=intent, warnings=tuple(warnings), settled=frozenset({wanted}))
     if record is None or not (audience.vms or audience.classes):
         affected = receivers(record, members) if record is not None else frozenset()
         return Change("unpublish", (wanted,), (Edit(key, None, edition),), affected, intent)
@@ -279,7 +295,8 @@ def build_unpublish(
     new = without(record, members, audience, author)
     edits = () if is_same(record, new) else (record_edit(snapshot, new),)
     affected = (before ^ receivers(new, members)) | frozenset(audience.vms)
-    return Change("unpublish", (wanted,), edits, affected, intent, tuple(warnings))
+    settled = frozenset() if edits else frozenset({wanted})
+    return Change("unpublish", (wanted,), edits, affected, intent, tuple(warnings), settled=settled)
 
 
 def without(record: ShareRecord, members: Members, audience: Audience, author: Author) -> ShareRecord:

@@ -24,12 +24,12 @@ class Expiring(Part):
         Raises:
             CatalogError, BrokerError: As ``publish``.
         """
-        author = self._author()
         due = next_drop(await self._catalog.load(), kept_s=kept_s)
-        if due is None or due > author.at:
+        now = datetime.fromtimestamp(self._catalog.now_s(), UTC)
+        if due is None or due > now:
             return None
-        build: Build = partial(build_drop_expired, now=author.at, kept_s=kept_s)
-        return await self._commands.perform(build, author, Manner(on_progress=on_progress))
+        build: Build = partial(build_drop_expired, now=now, kept_s=kept_s)
+        return await self._commands.perform(build, self._author(), Manner(on_progress=on_progress))
 
     async def next_drop(self, *, kept_s: float = KEPT_S) -> datetime | None:
         """Say when the first share may be dropped, None where none expires; raises as :meth:`drop_expired`."""

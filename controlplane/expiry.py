@@ -71,7 +71,7 @@ def build_drop_expired(snapshot: CatalogSnapshot, members: Members, now: datetim
     Args:
         snapshot: The catalog.
         members: VMs of every class in use.
-        now: The operator's clock.
+        now: The broker's clock: an operator's may be wrong by days, and would end what nobody wants ended.
         kept_s: Also covers guests whose clocks are behind.
     """
     dropped = [

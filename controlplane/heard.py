@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import msgspec
@@ -38,7 +38,7 @@ class Heard:
         boot_ids: Of the kept reports, oldest first, each once per turn.
     """
 
-    reports: tuple[bytes, ...]
+    reports: tuple[bytes, ...] = field(repr=False)
     reported_at_s: float
     boot_ids: tuple[str, ...] = ()
 

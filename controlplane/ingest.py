@@ -56,7 +56,7 @@ class Outgoing:
     """
 
     subject: str
-    data: bytes
+    data: bytes = field(repr=False)
     expected_seq: int
     headers: Mapping[str, str] = field(default_factory=dict)
 

@@ -151,6 +151,11 @@ async def first_message_after(link: Link, stream: str, subject: str, seq: int) -
     return await _get(link, stream, {"next_by_subj": subject, "seq": seq + 1})
 
 
+async def message_at(link: Link, stream: str, seq: int) -> StoredMessage | None:
+    """Read the message with sequence *seq* through the leader, None where it is not there any more."""
+    return await _get(link, stream, {"seq": seq})
+
+
 async def _get(link: Link, stream: str, body: Mapping[str, Any]) -> StoredMessage | None:
     try:
         reply = await ask(link, f"STREAM.MSG.GET.{stream}", body, stream=stream)

@@ -8,8 +8,11 @@ from controlplane.decide import Survey
 from controlplane.projection import Members, receivers
 from controlplane.records import CatalogSnapshot
 from controlplane.roster import unknown
-from weft.wire.ids import VmId
+from controlplane.views import format_length
+from weft.wire.ids import ShareId, VmId
 
+CLOCK_DIFFERENCE_S = 300.0
+"""More than any synchronised clock is off by."""
 SUGGESTIONS = 3
 """Looking for similar names among ten thousand takes a tenth of a second each."""
 
@@ -25,6 +28,27 @@ def concerned_vms(snapshot: CatalogSnapshot, members: Members, survey: Survey) -
     getting = (receivers(record, members) for record in snapshot.shares.values())
     obeying = (vm for vm, report in survey.reports.items() if report.held_revision)
     return frozenset(survey.last).union(obeying, *getting)
+
+
+def warn_of_clock(ahead_s: float) -> tuple[str, ...]:
+    """Warn about a clock so wrong that times which an operator gives mean something else to guests."""
+    if abs(ahead_s) < CLOCK_DIFFERENCE_S:
+        return ()
+    side = "ahead of" if ahead_s > 0 else "behind"
+    return (f"the clock of this machine is {format_length(abs(ahead_s))} {side} the broker's",)
+
+
+def holders(survey: Survey, share_ids: Collection[ShareId]) -> frozenset[VmId]:
+    """Name every VM whose last message gives it one of the shares."""
+    return frozenset(vm for vm, last in survey.last.items() if not last.share_ids.isdisjoint(share_ids))
+
+
+def narrowed(survey: Survey, vms: Collection[VmId]) -> Survey:
+    """Leave out of *survey* everybody but *vms*."""
+    return Survey(
+        last={vm: last for vm, last in survey.last.items() if vm in vms},
+        reports={vm: report for vm, report in survey.reports.items() if vm in vms},
+    )
 
 
 def warn_never_heard(

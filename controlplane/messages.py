@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -30,7 +30,7 @@ class _Frame(msgspec.Struct):
     revision: int = 0
     catalog: _Mark | None = None
     shares: msgspec.Raw = msgspec.Raw()
-    gone: list[str] = []
+    gone: list[str] | None = None
 
 
 _FRAMES = msgspec.json.Decoder(_Frame)
@@ -77,7 +77,7 @@ class LastMessage:
     @property
     def gone(self) -> frozenset[ShareId]:
         """Ids it says must go."""
-        return frozenset(ShareId(item) for item in self._frame.gone) if self._frame is not None else frozenset()
+        return frozenset(ShareId(item) for item in (self._frame.gone or ())) if self._frame else frozenset()
 
     @cached_property
     def share_ids(self) -> frozenset[ShareId]:
@@ -159,7 +159,7 @@ class NextMessage:
     revision: int
     mark: CatalogMark
     gone: tuple[ShareId, ...] = ()
-    changed: bytes = b""
+    changed: bytes = field(default=b"", repr=False)
 
 
 def compose_list(encoded: Iterable[bytes]) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -40,7 +39,7 @@ class ControlPlane(Serving, Observing, Connections, Rolling, Forgetting, Exchang
     def __init__(self, connection: Client | Link, roster: Roster | None = None, operator: str | None = None) -> None:
         link = connection if isinstance(connection, Link) else Link.over(connection)
         catalog = Catalog(link)
-        publisher = Publisher(link, catalog, roster=roster, now_ms=_now_ms)
+        publisher = Publisher(link, catalog, roster=roster, now_ms=lambda: round(catalog.now_s() * 1000))
         commands = Commands(link, catalog, publisher)
         super().__init__(link, catalog, publisher, commands, roster, operator or _this_user())
 
@@ -99,10 +98,6 @@ class ControlPlane(Serving, Observing, Connections, Rolling, Forgetting, Exchang
             StreamSettingsError: A stream has settings that cannot be changed in place.
         """
         return await ensure(self._link, replicas=replicas, events_age_s=events_age_s)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _this_user() -> str:

@@ -30,7 +30,7 @@ class Publisher:
         link: Connected.
         catalog: Where what is wanted is kept.
         roster: Who is in a class, None for the catalog's own classes.
-        now_ms: Milliseconds since 1970.
+        now_ms: Milliseconds since 1970, by the broker's clock.
     """
 
     def __init__(self, link: Link, catalog: Catalog, *, roster: Roster | None, now_ms: Callable[[], int]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from controlplane.consumer import consume
-from controlplane.jetstream import StreamFacts, first_message_after, last_message
+from controlplane.jetstream import StreamFacts, first_message_after, last_message, message_at
 from controlplane.jetstream import stream_facts as ask_facts
 from controlplane.stored import StoredMessage
 from weft.errors import BrokerUnreachableError
@@ -20,9 +21,11 @@ QUESTIONS_AT_ONCE = 64
 CATCH_UP_S = 10.0
 """How long a replica may need to reach what the leader already has."""
 CATCH_UP_PAUSE_S = 0.05
+SAME_TIME_S = 1e-3
+"""A message's time is written in two ways, and read into a float from both."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
     """
     What a stream held, complete as of ``facts.last_seq``.
@@ -34,6 +37,11 @@ class Reading:
 
     facts: StreamFacts
     last: Mapping[str, StoredMessage]
+
+    @cached_property
+    def newest(self) -> StoredMessage | None:
+        """The message that was stored last, None where there is none."""
+        return max(self.last.values(), key=lambda message: message.seq, default=None)
 
 
 async def read_last(link: Link, stream: str, subjects: Iterable[str], *, everything: str) -> dict[str, StoredMessage]:
@@ -80,11 +88,11 @@ async def read_complete(link: Link, stream: str, subjects: str, *, after: Readin
         BrokerUnreachableError: The broker was lost, or its replica stayed behind.
         BrokerError: As :func:`controlplane.jetstream.ask`.
     """
-    facts = await ask_facts(link, stream)
-    if after is not None and (after.facts.created != facts.created or after.facts.last_seq > facts.last_seq):
+    facts, is_continued = await asyncio.gather(ask_facts(link, stream), _is_continued(link, stream, after))
+    if after is not None and (not is_continued or after.facts.created != facts.created):
         after = None
     last = dict(after.last) if after is not None else {}
-    reached = after.facts.last_seq if after is not None else 0
+    reached = after.newest.seq if after is not None and after.newest is not None else 0
     deadline_s = asyncio.get_running_loop().time() + CATCH_UP_S
     while reached < facts.last_seq:
         for message in await read_messages(link, stream, subjects, after_seq=reached):
@@ -97,6 +105,21 @@ async def read_complete(link: Link, stream: str, subjects: str, *, after: Readin
             raise BrokerUnreachableError(f"cannot read stream {stream!r}: the replica that answers stays behind")
         await asyncio.sleep(CATCH_UP_PAUSE_S)
     return Reading(facts, last)
+
+
+async def _is_continued(link: Link, stream: str, reading: Reading | None) -> bool:
+    """
+    Say whether the stream still has the newest message that was read.
+
+    A store that lost its end, or was put back, soon has as many messages again, and they are others.
+    """
+    known = reading.newest if reading is not None else None
+    if known is None:
+        return False
+    found = await message_at(link, stream, known.seq)
+    if found is None or (found.subject, found.data) != (known.subject, known.data):
+        return False
+    return abs(found.stored_at_s - known.stored_at_s) < SAME_TIME_S
 
 
 async def read_messages(

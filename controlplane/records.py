@@ -209,7 +209,7 @@ class Edit:
     """
 
     key: str
-    data: bytes | None
+    data: bytes | None = field(repr=False)
     expected_seq: int
 
 

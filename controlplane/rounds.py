@@ -36,7 +36,7 @@ class Rounds:
         change: Whom it concerns and what is intended.
         author: For what is taken over.
         members: Asks the roster.
-        now_ms: Milliseconds since 1970.
+        now_ms: Milliseconds since 1970, by the broker's clock.
         on_progress: Told as messages are confirmed.
     """
 

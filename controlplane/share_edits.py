@@ -141,4 +141,5 @@ def _replacing(
     affected = receivers(new, members) | (receivers(old, members) if old is not None else frozenset())
     edits = () if old is not None and is_same(old, new) else (record_edit(snapshot, new),)
     intent = Intent(frozenset({new.share_id}), changed=new.share)
-    return Change(action, (new.share_id,), edits, affected, intent)
+    settled = frozenset() if edits else frozenset({new.share_id})
+    return Change(action, (new.share_id,), edits, affected, intent, settled=settled)

@@ -16,3 +16,6 @@ class StoredMessage(msgspec.Struct, frozen=True, gc=False):
     seq: int
     data: bytes
     stored_at_s: float
+
+    def __repr__(self) -> str:
+        return f"StoredMessage({self.subject!r}, {self.seq}, {len(self.data)} bytes, {self.stored_at_s})"

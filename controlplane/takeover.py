@@ -37,9 +37,16 @@ def build_take_over(
     """
     records: dict[ShareId, ShareRecord] = {}
     warnings: list[str] = []
+    unreadable = snapshot.bad_shares
     for vm, last in sorted(survey.last.items()):
         single = last.single
         if single is None or single.share_id in named:
+            continue
+        if single.share_id in unreadable:
+            warnings.append(
+                f"{vm} has a single message about share {single.id!r} that is left alone: the catalog's record of it"
+                " cannot be read"
+            )
             continue
         record = records.get(single.share_id, snapshot.shares.get(single.share_id))
         try:

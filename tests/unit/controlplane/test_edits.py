@@ -48,6 +48,14 @@ def test_a_new_share_needs_to_be_for_somebody() -> None:
     assert saved.affected == frozenset()
 
 
+def test_publishing_over_a_record_that_cannot_be_read_asks_for_whom() -> None:
+    """Adding to targets that nobody knows would take it from whoever has it."""
+    catalog = snapshot(bad={"share.a": "nonsense"})
+    with pytest.raises(CatalogError, match="--only"):
+        publish(catalog, share("a"), vms=["vm-1"])
+    assert after(catalog, publish(catalog, share("a"), vms=["vm-1"], only=True), "a").targets.vms == ("vm-1",)
+
+
 def test_publishing_adds_targets() -> None:
     """What was there stays."""
     catalog = snapshot(record("a", vms=("vm-9",)))
@@ -230,6 +238,12 @@ def test_a_single_that_contradicts_the_catalog_is_left_alone() -> None:
     later, warnings = take_over(catalog, SINGLE)
     assert later.shares == catalog.shares
     assert len(warnings) == 2
+
+
+def test_a_single_does_not_replace_a_record_that_cannot_be_read() -> None:
+    """A newer version may have written it."""
+    later, warnings = take_over(snapshot(bad={"share.x": "nonsense"}), SINGLE)
+    assert (later.shares, len(warnings)) == ({}, 2)
 
 
 def test_the_command_decides_about_the_share_it_names() -> None:

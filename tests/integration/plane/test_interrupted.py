@@ -1,0 +1,100 @@
+"""A command that changed the catalog and never reached the VMs: the same command run again finishes the job."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import nats
+import pytest
+
+from controlplane import ControlPlane
+from tests.integration.plane.stored import stored_sets
+from tests.integration.plane.test_publish import names
+from tests.parts.broker import Broker
+from tests.unit.controlplane.makers import share
+from weft.wire.subjects import subject
+
+pytestmark = pytest.mark.integration
+
+
+@asynccontextmanager
+async def lost_fan_out(broker: Broker, vms: list[str]) -> AsyncIterator[None]:
+    """Put the messages of *vms* back to what they were, as if the broker had been lost before the fan-out inside."""
+    nc = await nats.connect(broker.url)
+    js = nc.jetstream()
+    before = {vm: (await js.get_last_msg("weft-mounts", subject(vm))).data or b"" for vm in vms}
+    yield
+    for vm, data in before.items():
+        await js.publish(subject(vm), data)
+    await nc.close()
+
+
+async def having(broker: Broker, share_id: str) -> list[str]:
+    """Name the VMs whose stored list has a share."""
+    sets = await stored_sets(broker)
+    return sorted(vm for vm, held in sets.items() if any(item.id == share_id for item in held.shares))
+
+
+async def test_an_unpublish_run_again_takes_the_share_from_the_rest(broker: Broker, plane: ControlPlane) -> None:
+    """The share is in the catalog no more, and still in lists."""
+    await plane.publish(share("a"), vms=names(3))
+    async with lost_fan_out(broker, ["vm-0", "vm-1"]):
+        await plane.unpublish("a")
+    assert await having(broker, "a") == ["vm-0", "vm-1"]
+    again = await plane.unpublish("a")
+    assert (set(again.stored), await having(broker, "a")) == ({"vm-0", "vm-1"}, [])
+    assert (await plane.unpublish("a")).warnings == ("share 'a' was unpublished before",)
+
+
+async def test_an_unpublish_for_a_class_run_again_takes_it_from_the_rest(broker: Broker, plane: ControlPlane) -> None:
+    """The class is no target any more, and its members still have the share."""
+    await plane.create_class("algebra")
+    await plane.add_members("algebra", ["vm-0", "vm-1"])
+    await plane.publish(share("a"), classes=["algebra"], vms=["vm-2"])
+    async with lost_fan_out(broker, ["vm-0"]):
+        await plane.unpublish("a", classes=["algebra"])
+    again = await plane.unpublish("a", classes=["algebra"])
+    assert (set(again.stored), await having(broker, "a")) == ({"vm-0"}, ["vm-2"])
+
+
+async def test_a_disable_run_again_takes_the_share_from_the_rest(broker: Broker, plane: ControlPlane) -> None:
+    """Nobody is to get it, and somebody still has it."""
+    await plane.publish(share("a"), vms=names(3))
+    async with lost_fan_out(broker, ["vm-1"]):
+        await plane.disable("a")
+    again = await plane.disable("a")
+    assert (set(again.stored), await having(broker, "a")) == ({"vm-1"}, [])
+
+
+async def test_a_publish_with_other_targets_run_again_reaches_those_that_were_targets(
+    broker: Broker, plane: ControlPlane
+) -> None:
+    """Who is no target any more still has it."""
+    await plane.publish(share("a"), vms=names(3))
+    async with lost_fan_out(broker, ["vm-0"]):
+        await plane.publish(share("a"), vms=["vm-2"], only=True)
+    again = await plane.publish(share("a"), vms=["vm-2"], only=True)
+    assert (set(again.stored), await having(broker, "a")) == ({"vm-0"}, ["vm-2"])
+
+
+async def test_a_class_set_run_again_reaches_those_that_left(broker: Broker, plane: ControlPlane) -> None:
+    """Who is no member any more still has the share."""
+    await plane.create_class("algebra")
+    await plane.add_members("algebra", names(3))
+    await plane.publish(share("a"), classes=["algebra"])
+    async with lost_fan_out(broker, ["vm-0"]):
+        await plane.set_members("algebra", ["vm-1", "vm-2"], assume_yes=True)
+    again = await plane.set_members("algebra", ["vm-1", "vm-2"], assume_yes=True)
+    assert (set(again.stored), await having(broker, "a")) == ({"vm-0"}, ["vm-1", "vm-2"])
+
+
+async def test_a_class_deleted_again_takes_its_shares_from_the_rest(broker: Broker, plane: ControlPlane) -> None:
+    """The class is gone, and one that was in it still has the share."""
+    await plane.create_class("algebra")
+    await plane.add_members("algebra", names(3))
+    await plane.publish(share("a"), classes=["algebra"])
+    async with lost_fan_out(broker, ["vm-0"]):
+        await plane.delete_class("algebra", with_shares=True)
+    again = await plane.delete_class("algebra", with_shares=True, assume_yes=True)
+    assert (set(again.stored), await having(broker, "a")) == ({"vm-0"}, [])
