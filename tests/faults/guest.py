@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,6 +146,20 @@ class FaultyGuest:
                 if line.startswith(b"{"):
                     yield json.loads(line)
 
+    async def doctor(self) -> str:
+        """Return what ``weft-agent doctor`` says on this guest."""
+        environ = {"PATH": os.environ["PATH"], "PYTHONPATH": self.agent.python_path} | self.agent.environ
+        command = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "agent", "doctor", "--vm", self.agent.vm, "--nats", self.agent.url),
+            *("--run-dir", str(self.agent.run_dir), "--state-dir", str(self.agent.state_dir)),
+            env=environ,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with asyncio.timeout(WAIT_S):
+            said, _ = await command.communicate()
+        return said.decode()
+
     # --- what goes wrong ------------------------------------------------------------------------------------------
 
     def kill_client(self, name: str) -> int:
@@ -166,6 +181,10 @@ class FaultyGuest:
     def stack(self, name: str) -> None:
         """Mount what is at a path a second time upon itself."""
         subprocess.run(["mount", "--bind", self.at(name), self.at(name)], check=True)
+
+    def remount(self, name: str, options: str) -> None:
+        """Change the options of a mount, as an administrator may."""
+        subprocess.run(["mount", "-o", f"remount,{options}", self.at(name)], check=True)
 
     @contextmanager
     def foreign_mount(self, name: str) -> Iterator[None]:
