@@ -8,12 +8,16 @@ from pathlib import Path
 
 BACKGROUND = "terminal"
 """Second word of a block whose last command goes on in a terminal of its own."""
+INTERRUPT = "^C"
+"""What stands in such a block where Ctrl-C is pressed."""
 
 _BLOCK = re.compile(r"^```console(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_PROGRESS = re.compile(r"(read|publish|wait): \d+/\d+\Z")
+_PROGRESS = re.compile(r"(read|publish|wait): \d+/\d+(, \d+ \w+)*\Z")
 """Where a person sees a bar."""
 _ANY_LINES = "…"
 _AGO = re.compile(r"\b\d+s\b")
+_INSTANT = re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(Z|\+00:00)?")
+_ADDRESS = re.compile(r"\b\d+\.\d+\.\d+\.\d+:\d+\b")
 
 
 @dataclass(frozen=True)
@@ -51,5 +55,8 @@ def prints_as_said(printed: list[str], said: tuple[str, ...]) -> bool:
 
 
 def _what_matters(line: str) -> str:
-    """Take from a line what differs from run to run: how long ago, and how wide the column is."""
-    return _AGO.sub("Ns", " ".join(line.split()))
+    """Take from a line what differs from run to run: when, how long ago, on which port, and how wide the column is."""
+    text = " ".join(line.split())
+    for pattern, name in ((_INSTANT, "TIME"), (_ADDRESS, "ADDRESS"), (_AGO, "Ns")):
+        text = pattern.sub(name, text)
+    return text

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.docs.console import prints_as_said, read_console
+from tests.docs.console import INTERRUPT, Typed, prints_as_said, read_console
 from tests.docs.pages import DOCS
 from tests.parts.broker import Broker
 from tests.parts.told_guest import ToldGuest
@@ -20,39 +22,74 @@ from weft.wire.status import ShareError, ShareState, ShareStatus
 
 pytestmark = pytest.mark.integration
 DEADLINE_S = 60.0
-THERE = [f"vm-{number}" for number in (*range(1, 30), 31)]
+THERE = [f"vm-{number:02}" for number in (*range(1, 30), 31)]
 """``vm-30`` is switched off."""
+WITHOUT_RCLONE = "vm-17"
+"""Until somebody installs it there, and the share is tried again."""
+ONLY_HERE = "only guests on this machine"
+"""Said to a teacher whose broker is on her own machine, as it is in a test, and to no other."""
 
 
 class Pupil(ToldGuest):
     """A guest whose storage knows the right secret."""
 
     def _standing(self, share: ShareMount) -> ShareStatus:
-        if share.rclone is not None and share.rclone.config["secret_access_key"] == "the secret":
+        error = self._error_of(share)
+        if error is None:
             return super()._standing(share)
-        reason = f"cannot mount share {share.id!r}: the secret key does not belong to the access key"
-        return ShareStatus(
-            id=share.id,
-            mount_point=share.mount_point,
-            state=ShareState.FAILED,
-            error=ShareError(code=ErrorCode.AUTH, message=reason),
-        )
+        return ShareStatus(id=share.id, mount_point=share.mount_point, state=ShareState.FAILED, error=error)
+
+    def _error_of(self, share: ShareMount) -> ShareError | None:
+        assert share.rclone is not None
+        if self.vm == WITHOUT_RCLONE and share.id == "lectures" and not share.refresh:
+            reason = f"cannot mount share {share.id!r}: rclone is not installed"
+            return ShareError(code=ErrorCode.HELPER_MISSING, message=reason)
+        if share.rclone.config.get("secret_access_key", "the secret") != "the secret":
+            reason = f"cannot mount share {share.id!r}: the secret key does not belong to the access key"
+            return ShareError(code=ErrorCode.AUTH, message=reason)
+        return None
 
 
-async def type_command(command: str, directory: Path, url: str) -> list[str]:
-    """Type *command* into a shell and return what it prints."""
+@asynccontextmanager
+async def shell(command: str, directory: Path, url: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run *command* in a shell, which ends with the block."""
     path = f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"
     process = await asyncio.create_subprocess_exec(
         *("bash", "-c", command),
         cwd=directory,
-        env={"PATH": path, "HOME": str(directory), "NATS_URL": url, "LC_ALL": "C.UTF-8"},
+        env={"PATH": path, "HOME": str(directory), "NATS_URL": url, "LC_ALL": "C.UTF-8", "LOGNAME": "ann"},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(DEADLINE_S):
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def type_command(command: str, directory: Path, url: str) -> list[str]:
+    """Type *command* and return what it prints."""
+    async with shell(command, directory, url) as process:
         printed, _ = await process.communicate()
     return printed.decode().splitlines()
+
+
+async def type_until_interrupted(typed: Typed, directory: Path, url: str) -> list[str]:
+    """Type a command, press Ctrl-C where the page does, and return what it prints, as the page writes it."""
+    last_before = typed.prints[typed.prints.index(INTERRUPT) - 1]
+    async with shell(f"exec {typed.command}", directory, url) as process:
+        assert process.stdout is not None
+        printed: list[str] = []
+        while line := (await process.stdout.readline()).decode():
+            printed.append(line.rstrip("\n"))
+            if printed[-1] == last_before:
+                process.send_signal(signal.SIGINT)
+                printed.append(INTERRUPT)
+    return [line for line in printed if not line.startswith(ONLY_HERE)]
 
 
 async def test_the_teachers_commands_print_what_the_page_says(broker: Broker, tmp_path: Path) -> None:
@@ -62,5 +99,8 @@ async def test_the_teachers_commands_print_what_the_page_says(broker: Broker, tm
         for vm in THERE:
             await stack.enter_async_context(Pupil(broker.url, vm))
         for typed in read_console(DOCS / "class-of-30.md", prompt="$"):
-            printed = await type_command(typed.command, tmp_path, broker.url)
+            if typed.is_background:
+                printed = await type_until_interrupted(typed, tmp_path, broker.url)
+            else:
+                printed = await type_command(typed.command, tmp_path, broker.url)
             assert prints_as_said(printed, typed.prints), f"{typed.command}: {printed}"
