@@ -1,4 +1,4 @@
-"""The rig that engine tests share."""
+"""The rig that tests of the engine share."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
