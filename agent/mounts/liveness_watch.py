@@ -127,8 +127,8 @@ class LivenessWatch:
         rhythm = self._rhythm
         question = asyncio.ensure_future(self._read(live) if is_read else self._probe(live))
         try:
-            await asyncio.wait({question}, timeout=rhythm.read_deadline_s if is_read else rhythm.deadline_s)
-            was_hung = not question.done()
+            limit_s = rhythm.read_deadline_s if is_read else rhythm.deadline_s
+            was_hung = not await self._is_answered(question, live, limit_s=limit_s)
             if was_hung:
                 await self._endure(question, live)
             finding = await question
@@ -153,6 +153,18 @@ class LivenessWatch:
                 assert_never(finding)
         self._hung.discard(live.share_id)
         return was_unreadable
+
+    async def _is_answered(
+        self, question: asyncio.Future[Liveness | MountError | None], live: LiveMount, *, limit_s: float
+    ) -> bool:
+        """Wait for the answer as long as it may take; a client that is stopped gives none, so it is not waited for."""
+        client = self._losses.client(live.share_id)
+        while limit_s > 0 and not question.done():
+            await asyncio.wait({question}, timeout=min(self._rhythm.deadline_s, limit_s))
+            limit_s -= self._rhythm.deadline_s
+            if client is not None and client.is_stopped:
+                break
+        return question.done()
 
     async def _endure(self, question: asyncio.Future[Liveness | MountError | None], live: LiveMount) -> None:
         """Wait until a hung mount answers; most do when their backend returns, and none is helped by a remount."""

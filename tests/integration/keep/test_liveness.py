@@ -114,6 +114,17 @@ async def test_a_stopped_client_is_aborted_and_replaced(rig: EngineRig, engine: 
     await engine.apply(unmount("a"))
 
 
+async def test_a_stopped_client_is_found_while_its_root_is_read(rig: EngineRig) -> None:
+    """A read may take long, since a client may list a whole bucket first; one that is stopped lists nothing."""
+    rig.rhythm = Rhythm(interval_s=0.05, deadline_s=0.2, read_every=1, read_deadline_s=60)
+    async with rig.engine() as engine:
+        await engine.apply(slate("a", rig.root / "a"))
+        rig.stop_client("a")
+        async with asyncio.timeout(5):
+            assert await rig.wait_for_change(is_loss)
+        await engine.apply(unmount("a"))
+
+
 async def test_a_client_that_answers_nothing_at_all_is_aborted(rig: EngineRig, engine: MountEngine) -> None:
     """Neither its mount nor, several times, its control socket."""
     await engine.apply(slate("a", rig.root / "a", mode="moody"))
