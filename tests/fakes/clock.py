@@ -1,7 +1,9 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that stands still until a test moves it, and one that is in a hurry."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -55,3 +57,27 @@ class FakeClock:
             alarm.is_off = True
             alarm.callback()
         self._alarms = [alarm for alarm in self._alarms if not alarm.is_off]
+
+
+class HastyClock:
+    """
+    Real time, faster: delays of retries pass in a fraction.
+
+    Args:
+        factor: How many of its seconds pass in one.
+    """
+
+    def __init__(self, factor: float) -> None:
+        self._factor = factor
+
+    def now_s(self) -> float:
+        """Return the monotonic time."""
+        return time.monotonic() * self._factor
+
+    def utc(self) -> datetime:
+        """Return the wall clock, which is the machine's."""
+        return datetime.now(UTC)
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Set an alarm."""
+        return asyncio.get_running_loop().call_later(delay_s / self._factor, callback)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
+from agent.clock import Clock
 from agent.desired import Desired, Entry, Origin
 from agent.mounts.engine import MountEngine
 from agent.reconcile.live import LiveShare
@@ -25,12 +26,13 @@ class Guest:
 
     Args:
         engine: Mounts.
+        clock: Time, where it is not to be the machine's.
     """
 
-    def __init__(self, engine: MountEngine) -> None:
+    def __init__(self, engine: MountEngine, clock: Clock | None = None) -> None:
         self.engine = engine
         self.reconciler = Reconciler(
-            _desire(), observe=self._observe, apply=engine.apply, check=engine.check, jitter=lambda: 0.0
+            _desire(), observe=self._observe, apply=engine.apply, check=engine.check, clock=clock, jitter=lambda: 0.0
         )
 
     def want(self, *shares: ShareMount) -> None:
@@ -67,11 +69,11 @@ class Guest:
 
 
 @asynccontextmanager
-async def guest_on(rig: EngineRig) -> AsyncIterator[Guest]:
+async def guest_on(rig: EngineRig, *, clock: Clock | None = None) -> AsyncIterator[Guest]:
     """Run a guest on *rig*; leaving unmounts everything it has."""
     listeners: list[Callable[[ShareId, MountError | None], None]] = []
     async with rig.engine(also_tell=lambda *loss: [listener(*loss) for listener in listeners]) as engine:
-        guest = Guest(engine)
+        guest = Guest(engine, clock)
         listeners.append(guest.reconciler.ail)
         work = asyncio.create_task(guest.reconciler.run())
         try:

@@ -1,0 +1,1 @@
+"""Seeded random faults against a whole fleet of real parts, and the rules that must hold whatever happens."""
