@@ -137,10 +137,10 @@ def _replacing(
         edits = (Edit(key, encode_remote(stamped), snapshot.editions.get(key, 0)),)
     using = shares_using(snapshot, name)
     after = with_edits(snapshot, edits)
-    affected: frozenset[VmId] = frozenset()
+    affected: set[VmId] = set()
     for record in using:
         for edition in record.editions:
             resolved(edition, after.remotes)
-        affected |= receivers(record, members)
+        affected.update(receivers(record, members))
     ids = tuple(record.share_id for record in using)
-    return Change(action, ids, edits, affected, Intent(frozenset(ids)))
+    return Change(action, ids, edits, frozenset(affected), Intent(frozenset(ids)))

@@ -12,7 +12,7 @@ from weft.errors import DecodeError
 from weft.wire.blocks import block_type
 from weft.wire.ids import RemoteName
 from weft.wire.share import ShareMount, parse_share, share_to_builtins
-from weft.wire.tolerant import from_builtins
+from weft.wire.tolerant import from_builtins, to_builtins
 
 PATHS: Mapping[str, str] = {"rclone": "path", "cubefs": "subdir"}
 """Backends that may be remotes, and the field of their block that stays the share's own."""
@@ -94,7 +94,7 @@ def resolved(record: ShareRecord, remotes: Mapping[RemoteName, RemoteRecord]) ->
     share = record.share
     if share.backend_name != remote.backend:
         raise DecodeError(f"remote {record.remote!r} is {remote.backend} now, and the share {share.backend_name}")
-    own = share_to_builtins(share)[remote.backend]
+    own = to_builtins(share.block)
     block: dict[str, Any] = dict(remote.block)
     block[PATHS[remote.backend]] = own.get(PATHS[remote.backend], "")
     for key in OVERLAID & own.keys():

@@ -8,11 +8,12 @@ from typing import assert_never
 
 from controlplane.batch import Refused, Stored, Unknown, Unsent, Verdict
 from controlplane.catalog import Catalog
-from controlplane.decide import Decision, Publish, Refuse, Survey, Unchanged, decide_all
+from controlplane.decide import Decision, Publish, Refuse, Report, Survey, Unchanged, decide_all
 from controlplane.edits import Author, Change
 from controlplane.ingest import Outgoing, max_data_bytes, store
 from controlplane.jetstream import WRONG_LAST_SEQUENCE
-from controlplane.projection import Members, Projection, project
+from controlplane.messages import LastMessage
+from controlplane.projection import Members, ProjectedShare, Projection, project
 from controlplane.records import CatalogSnapshot
 from controlplane.results import FanOut, OnProgress, Progress
 from controlplane.survey import read_again
@@ -138,15 +139,9 @@ class Rounds:
 
     def expect(self, projection: Projection, survey: Survey) -> None:
         """Note what each VM will report once it has what was decided."""
+        about = frozenset(self._change.share_ids)
         for vm, shares in projection.lists.items():
-            digests = {share.id: share for share in shares}
-            last = survey.last.get(vm)
-            ids = self._change.share_ids or sorted(
-                digests.keys() | (last.share_ids if last is not None else frozenset())
-            )
-            self.expected[vm] = {
-                share_id: digests[share_id].digest if share_id in digests else None for share_id in ids
-            }
+            self.expected[vm] = expected_of(shares, survey.last.get(vm), survey.reports.get(vm), about)
 
     def note(self, decisions: Iterable[Decision]) -> list[Publish]:
         """Note every decision that needs no message, and return the others."""
@@ -215,3 +210,31 @@ class Rounds:
         if self._on_progress is not None:
             done = len(self.stored) + len(self.unchanged) + len(self.failed) + len(self.unknown)
             self._on_progress(Progress("publish", done + answered, len(self._change.affected), len(self.failed)))
+
+
+def expected_of(
+    shares: Iterable[ProjectedShare], last: LastMessage | None, report: Report | None, about: frozenset[ShareId]
+) -> dict[ShareId, str | None]:
+    """
+    Say what one VM will report once it has *shares*: their digests, and None for what must be gone.
+
+    Args:
+        shares: Its list.
+        last: Its last message.
+        report: What it reported last.
+        about: Shares that the change is about, of which one VM may know few; empty for every share of its lists.
+    """
+    wanted = {share.id: share for share in shares}
+    ids = wanted.keys() | (last.share_ids if last is not None else frozenset())
+    if about:
+        ids = (ids | _ids_beyond_lists(last, report)) & about
+    return {share_id: wanted[share_id].digest if share_id in wanted else None for share_id in sorted(ids)}
+
+
+def _ids_beyond_lists(last: LastMessage | None, report: Report | None) -> frozenset[ShareId]:
+    """Name the shares that a VM may have although no list of it says so."""
+    reported = report.share_ids if report is not None else frozenset[ShareId]()
+    if last is None:
+        return reported
+    single = frozenset({last.single.share_id}) if last.single is not None else frozenset[ShareId]()
+    return reported | last.gone | single

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar
 
@@ -26,6 +27,10 @@ class Block(Tolerant, frozen=True, kw_only=True):
     """Whether a share may name the backend without giving its block."""
 
 
+_NOT_IN_NAMES = re.compile(r"[\x00-\x20=\[\]\x7f]")
+_NOT_IN_VALUES = re.compile(r"[\n\r\x00]")
+
+
 def _require(value: object, field: str) -> None:
     if not value:
         raise DecodeError(f"cannot use an empty {field}", field=field)
@@ -34,9 +39,9 @@ def _require(value: object, field: str) -> None:
 def _check_options(options: Mapping[str, Any], field: str) -> None:
     """Refuse option names and values that would turn into something else in a configuration file or an argv."""
     for key, value in options.items():
-        if not key or key.startswith("-") or any(ord(char) <= 32 or char in "=[]\x7f" for char in key):
+        if not key or key.startswith("-") or _NOT_IN_NAMES.search(key):
             raise DecodeError(f"cannot use {key!r} as a name in {field}", field=field)
-        if isinstance(value, str) and any(char in value for char in "\n\r\x00"):
+        if isinstance(value, str) and _NOT_IN_VALUES.search(value):
             raise DecodeError(f"cannot use {field}.{key}: its value holds a line break", field=f"{field}.{key}")
         if not isinstance(value, str | bool | int | float):
             raise DecodeError(f"cannot use {field}.{key}: it is not a text, number or boolean", field=f"{field}.{key}")
