@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from bench.frame import Row
-from bench.rows import crowd, delivery, fan_out, idle, plan_time, readiness, twenty_shares, unchanged
+from bench.rows import (
+    all_different,
+    crowd,
+    delivery,
+    fan_out,
+    idle,
+    listing,
+    overview,
+    plan_time,
+    readiness,
+    twenty_shares,
+    unchanged,
+)
 
 ROWS: tuple[Row, ...] = (
     fan_out.ROW,
+    all_different.ROW,
     unchanged.ROW,
     delivery.ROW,
     crowd.ROW,
+    overview.ROW,
+    listing.ROW,
     readiness.ROW,
     twenty_shares.ROW,
     plan_time.ROW,
