@@ -172,7 +172,9 @@ class ServerProcess(ABC):
             return
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(number)
-            process.send_signal(signal.SIGCONT)  # a stopped one would not hear anything but SIGKILL
+            # A stopped one would not hear anything but SIGKILL. Not by send_signal, which first asks whether the process
+            # has ended, as it may have by now, and takes its exit code away from asyncio.
+            os.kill(process.pid, signal.SIGCONT)
         await ended_within(process, STOP_TIMEOUT_S)
         if self._following is not None:
             await self._following
