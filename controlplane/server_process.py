@@ -172,8 +172,8 @@ class ServerProcess(ABC):
             return
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(number)
-            # A stopped one would not hear anything but SIGKILL. Not by send_signal, which first asks whether the process
-            # has ended, as it may have by now, and takes its exit code away from asyncio.
+            # A stopped one would not hear anything but SIGKILL. Not by send_signal, which first asks whether the
+            # process has ended, as it may have by now, and takes its exit code away from asyncio.
             os.kill(process.pid, signal.SIGCONT)
         await ended_within(process, STOP_TIMEOUT_S)
         if self._following is not None:
