@@ -99,7 +99,7 @@ async def test_history_shows_every_edition_and_rollback_brings_one_back(broker: 
 async def test_two_operators_at_once_one_wins_and_the_other_is_told(
     broker: Broker, plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who won, and when, is in the error; what the winner wrote is what everybody has, and doing it again adds to it."""
+    """Who won, and when, is in the error; what the winner wrote stays, and doing it again adds to it."""
     await plane.publish(share("a"), vms=names(4))
     async with ControlPlane.connect(broker.url, operator="other") as other:
         write = Catalog.write
