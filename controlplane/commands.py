@@ -10,7 +10,7 @@ from controlplane.audit import note_change
 from controlplane.catalog import Catalog
 from controlplane.decide import Survey, check_mark
 from controlplane.edits import Author, Change
-from controlplane.known import concerned_vms, holders, narrowed, warn_never_heard, warn_of_clock
+from controlplane.known import concerned_vms, lingering, narrowed, warn_never_heard, warn_of_clock
 from controlplane.messages import LastMessage
 from controlplane.patience import patiently
 from controlplane.projection import Members
@@ -167,7 +167,8 @@ class Commands:
             change = build(snapshot, members)
             _refuse_behind(newest, snapshot, change)
             if change.settled <= settled:
-                change = dataclasses.replace(change, affected=change.affected | holders(survey, change.settled))
+                untold = lingering(survey, change.settled, snapshot, members)
+                change = dataclasses.replace(change, affected=change.affected | untold)
                 if change.affected <= surveyed:
                     return snapshot, change, narrowed(survey, change.affected)
             if on_progress is not None:

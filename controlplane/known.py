@@ -38,9 +38,14 @@ def warn_of_clock(ahead_s: float) -> tuple[str, ...]:
     return (f"the clock of this machine is {format_length(abs(ahead_s))} {side} the broker's",)
 
 
-def holders(survey: Survey, share_ids: Collection[ShareId]) -> frozenset[VmId]:
-    """Name every VM whose last message gives it one of the shares."""
-    return frozenset(vm for vm, last in survey.last.items() if not last.share_ids.isdisjoint(share_ids))
+def lingering(survey: Survey, share_ids: Collection[ShareId], snapshot: CatalogSnapshot, members: Members) -> set[VmId]:
+    """Name every VM whose last message gives it one of the shares, although the catalog does not."""
+    found: set[VmId] = set()
+    for share_id in share_ids:
+        record = snapshot.shares.get(share_id)
+        rightly = receivers(record, members) if record is not None else frozenset()
+        found.update(vm for vm, last in survey.last.items() if share_id in last.share_ids and vm not in rightly)
+    return found
 
 
 def narrowed(survey: Survey, vms: Collection[VmId]) -> Survey:

@@ -47,6 +47,13 @@ async def test_an_unpublish_run_again_takes_the_share_from_the_rest(broker: Brok
     assert (await plane.unpublish("a")).warnings == ("share 'a' was unpublished before",)
 
 
+async def test_an_unpublish_that_was_needless_concerns_nobody_else(broker: Broker, plane: ControlPlane) -> None:
+    """Whoever has the share rightly is no matter of the command."""
+    await plane.publish(share("a"), vms=names(3))
+    fan_out = await plane.unpublish("a", vms=["vm-9"])
+    assert (fan_out.vms, fan_out.warnings) == (("vm-9",), ("vm-9 does not have share 'a'",))
+
+
 async def test_an_unpublish_for_a_class_run_again_takes_it_from_the_rest(broker: Broker, plane: ControlPlane) -> None:
     """The class is no target any more, and its members still have the share."""
     await plane.create_class("algebra")
