@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -76,18 +77,14 @@ class _Case:
         self._live = live
         self._is_wanted = live.share_id in wanted
         self._parts = parts
-        self.client = None if live.process is None else attach_client(live.process, boot_id=parts.boot_id)
-        entry = find_entry(live, parts.table.current, boot_id=parts.boot_id)
-        self.outcome = decide_adoption(
-            live,
-            is_standing=entry is not None,
-            is_served=live.process is None or self.client is not None,
-            is_wanted=self._is_wanted,
-        )
+        self.client: ClientProcess | None = None
+        self.outcome = Adoption.REPAIR
         self.error: MountError | None = None
 
     async def settle(self) -> _Case:
+        """Act on the record; whatever goes wrong with it concerns it alone, and must not end the agent."""
         try:
+            self.outcome = self._decide()
             if self.outcome is Adoption.VERIFY:
                 self.outcome = await self._verify()
             match self.outcome:
@@ -99,7 +96,19 @@ class _Case:
                     pass
         except MountError as exc:
             self.error = exc
+        except OSError as exc:
+            self.error = _translate(exc, self._live.share_id)
         return self
+
+    def _decide(self) -> Adoption:
+        live, parts = self._live, self._parts
+        self.client = None if live.process is None else attach_client(live.process, boot_id=parts.boot_id)
+        return decide_adoption(
+            live,
+            is_standing=find_entry(live, parts.table.current, boot_id=parts.boot_id) is not None,
+            is_served=live.process is None or self.client is not None,
+            is_wanted=self._is_wanted,
+        )
 
     async def _verify(self) -> Adoption:
         try:
@@ -146,7 +155,12 @@ def _record_unrecorded(wanted: Mapping[ShareId, ShareMount], parts: Parts) -> No
 
     for found in find_unrecorded(parts.table.refresh(), recorded, wanted, noted_at=noted_at):
         directory = places.private_dir(parts.run_dir, found.name.share_id)
-        client = _find_client(directory, parts) if found.is_noted else None
+        try:
+            client = _find_client(directory, parts) if found.is_noted else None
+        except OSError as exc:
+            error = _translate(exc, found.name.share_id)
+            _log.warning("mount.failed", share=found.name.share_id, step="adopt", error=str(error))
+            continue
         share = wanted.get(found.name.share_id)
         live = rebuild_record(
             found, share, backend=_backend_of(found, parts), private_dir=str(directory), boot_id=parts.boot_id
@@ -173,10 +187,25 @@ def _backend_of(found: Unrecorded, parts: Parts) -> str:
 
 
 def _remove_strays(parts: Parts) -> None:
-    """Remove private directories that belong to no record and that no process writes to."""
+    """Remove private directories that belong to no record and that no process writes to; what stays is only untidy."""
     kept = {live.private_dir for live in parts.live.live()}
-    root = places.private_root(parts.run_dir)
-    for directory in list(root.iterdir()) if root.is_dir() else []:
-        is_ours = directory.is_dir() and len(directory.name) == places.SHORT_NAME_LENGTH
-        if is_ours and str(directory) not in kept and not find_by_output(Path(directory) / places.OUTPUT_NAME):
-            places.remove_private(directory)
+    try:
+        for directory in list(places.private_root(parts.run_dir).iterdir()):
+            is_ours = directory.is_dir() and len(directory.name) == places.SHORT_NAME_LENGTH
+            if is_ours and str(directory) not in kept and not find_by_output(directory / places.OUTPUT_NAME):
+                _remove_stray(directory)
+    except FileNotFoundError:
+        return  # nothing was ever mounted in this boot
+    except OSError as exc:
+        _log.warning("mount.untidy", error=f"cannot look for what was left: {os.strerror(exc.errno or 0)}")
+
+
+def _remove_stray(directory: Path) -> None:
+    try:
+        places.remove_private(directory)
+    except MountError as exc:
+        _log.warning("mount.untidy", error=str(exc))
+
+
+def _translate(exc: OSError, share_id: ShareId) -> MountError:
+    return MountError(f"cannot adopt share {share_id!r}: {os.strerror(exc.errno or 0).lower()}")

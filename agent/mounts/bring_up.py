@@ -86,8 +86,16 @@ async def bring_up(prepared: Prepared, *, parts: Parts) -> tuple[LiveMount, Clie
     if prepared.command.is_client:
         return live, process
     process.close()
-    places.remove_private(Path(live.private_dir))
+    _remove_private(live)
     return live, None
+
+
+def _remove_private(live: LiveMount) -> None:
+    """Remove what the start needed; the mount stands without it, and the take-down tries again."""
+    try:
+        places.remove_private(Path(live.private_dir))
+    except MountError as exc:
+        _log.warning("mount.untidy", share=live.share_id, error=str(exc))
 
 
 def _tell_covered(prepared: Prepared, parts: Parts) -> None:

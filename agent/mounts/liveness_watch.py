@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -117,7 +118,7 @@ class LivenessWatch:
             if live is None or self._losses.presence(share_id) is not Presence.MOUNTED:
                 continue  # it is being changed, covered or lost: whoever noticed tells
             if live.private_dir:
-                places.trim_output(Path(live.private_dir))
+                _trim_output(live)
             number += 1
             is_read = is_unreadable or number % self._rhythm.read_every == 0
             is_unreadable = await self._look(live, is_read=is_read, was_unreadable=is_unreadable)
@@ -221,6 +222,14 @@ class LivenessWatch:
         )
         error.keeps_old = True
         return error
+
+
+def _trim_output(live: LiveMount) -> None:
+    """Keep the output short where that can be done: a share is worth watching whatever becomes of its output."""
+    try:
+        places.trim_output(Path(live.private_dir))
+    except OSError as exc:
+        _log.warning("mount.untidy", share=live.share_id, error=f"cannot cut its output: {os.strerror(exc.errno or 0)}")
 
 
 def _dead(live: LiveMount) -> MountError:

@@ -124,9 +124,20 @@ def read_mount_point(directory: Path) -> str:
 
 
 def remove_private(directory: Path) -> None:
-    """Remove a private directory; it lies on the guest's own disk and holds no mount point."""
-    if directory.exists():
+    """
+    Remove a private directory; it lies on the guest's own disk and holds no mount point.
+
+    Raises:
+        MountError: something of it cannot be removed.
+    """
+    try:
         shutil.rmtree(directory)
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise MountError(
+            f"cannot remove {exc.filename or str(directory)!r}: {os.strerror(exc.errno or 0).lower()}"
+        ) from exc
 
 
 def cache_dirs(state_dir: Path, share_id: ShareId) -> tuple[Path, ...]:

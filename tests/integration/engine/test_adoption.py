@@ -259,3 +259,25 @@ async def test_a_foreign_mount_at_the_place_of_a_record_stays(rig: EngineRig) ->
         async with rig.engine() as engine:
             assert (await engine.adopt({})).cleaned == (A,)
         assert [found.source for found in rig.entries_at(rig.root / "a")] == ["foreign"]
+
+
+async def test_a_private_directory_that_cannot_be_removed_does_not_end_the_agent(rig: EngineRig) -> None:
+    """What an earlier agent left and the disk will not give up concerns one share: the others are adopted."""
+    async with rig.engine() as first:
+        await first.apply(slate("a", rig.root / "a"))
+        await first.apply(slate("b", rig.root / "b"))
+    kept = private_dir(rig.directory / "run", ShareId("b"))
+    stray = rig.private / "0123456789ab"
+    stray.mkdir()
+    rig.live.mounts[ShareId("b")] = msgspec.structs.replace(rig.live.mounts[ShareId("b")], stage=Stage.STARTING)
+    with rig.foreign_mount(kept / "busy"), rig.foreign_mount(stray / "busy"):
+        rig.kill_client("b")
+        await wait_until_ended(rig.pid_of("b"))
+        async with rig.engine() as second:
+            report = await second.adopt({A: slate("a", rig.root / "a")})
+            assert (report.adopted, list(report.failed)) == ((A,), [ShareId("b")])
+            assert stray.is_dir()
+    async with rig.engine() as third:
+        assert (await third.adopt({})).failed == {}
+        await third.apply(unmount("a"))
+    assert rig.private_files() == []

@@ -12,6 +12,7 @@ import pytest
 from agent.actual import Presence
 from agent.mounts.engine import MountEngine
 from agent.mounts.liveness_watch import Rhythm
+from agent.mounts.places import OUTPUT_NAME, private_dir
 from agent.mounts.unmount import abort_connection
 from agent.mounts.walker import Walker
 from tests.parts.engine_rig import WAIT_S, EngineRig, slate
@@ -66,6 +67,19 @@ async def test_a_hang_is_told_and_so_is_its_end(rig: EngineRig, engine: MountEng
     await rig.wait_for_change(lambda error: error is None)
     assert rig.pid_of("a") == pid
     assert not any(is_loss(error) for _, error in rig.changes)
+    await engine.apply(unmount("a"))
+
+
+async def test_a_share_whose_output_cannot_be_cut_is_still_watched(rig: EngineRig, engine: MountEngine) -> None:
+    """What becomes of a client's output file says nothing of its mount."""
+    await engine.apply(slate("a", rig.root / "a", mode="moody"))
+    output = private_dir(rig.directory / "run", A) / OUTPUT_NAME
+    output.unlink()
+    output.mkdir()
+    marker = silence(rig)
+    assert await rig.wait_for_change(is_standing)
+    marker.unlink()
+    await rig.wait_for_change(lambda error: error is None)
     await engine.apply(unmount("a"))
 
 
