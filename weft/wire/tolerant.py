@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -123,6 +124,7 @@ def _tolerant_in(hint: Any, *, many: bool = False) -> tuple[type[Tolerant] | Non
 
 
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+_NOT_IN_ENUM = "Invalid enum value"
 _MISSING = re.compile(r"^Object missing required field `(?P<name>[^`]+)`$")
 
 
@@ -136,9 +138,33 @@ def _translate(exc: msgspec.ValidationError, struct: type[Tolerant], obj: object
     if missing is not None:
         field = f"{path}.{missing['name']}".lstrip(".")
         return DecodeError(f"cannot decode {what}: {field} is missing", field=field)
-    reason = reason[:1].lower() + reason[1:].replace("`", "")
+    allowed = _allowed_at(struct, path) if reason.startswith(_NOT_IN_ENUM) else ()
+    reason = f"it must be {_one_of(allowed)}" if allowed else reason[:1].lower() + reason[1:].replace("`", "")
     where = f"{path} = {_shown(struct, obj, path)}: " if path else ""
     return DecodeError(f"cannot decode {what}: {where}{reason}", field=path)
+
+
+def _allowed_at(struct: type[Tolerant], path: str) -> tuple[object, ...]:
+    """Return the values that the enum at *path* has; empty where none is found."""
+    inner: type[Tolerant] | None = struct
+    hint: Any = None
+    for part in re.findall(r"[^.\[\]]+", path):
+        if inner is None or part not in _nested(inner):
+            continue  # an index, or a key of a plain object
+        field = next(field for field in msgspec.structs.fields(inner) if field.encode_name == part)
+        hint, inner = get_type_hints(inner)[field.name], _nested(inner)[part][0]
+    return _values_in(hint)
+
+
+def _values_in(hint: Any) -> tuple[object, ...]:
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return tuple(member.value for member in hint)
+    return next((values for arg in get_args(hint) if (values := _values_in(arg))), ())
+
+
+def _one_of(values: tuple[object, ...]) -> str:
+    *others, last = map(repr, values)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _shown(struct: type[Tolerant], obj: Any, path: str) -> str:

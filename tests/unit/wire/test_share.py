@@ -52,6 +52,7 @@ def decode(**fields: Any) -> ShareMount:
         pytest.param(message(cubefs={"volume": "v", "masters": ["m:1"]}), "cubefs.owner", "missing", id="no owner"),
         pytest.param(message(umask="9"), "umask", "'9'", id="umask not octal"),
         pytest.param(message(uid=-1), "uid", "-1", id="negative uid"),
+        pytest.param(message(action="remount"), "action", "it must be '', 'mount' or 'unmount'", id="unknown action"),
         pytest.param(message(readonly="yes"), "readonly", "'yes'", id="text for a boolean"),
         pytest.param(message(expires_at="2030-01-01T00:00:00"), "expires_at", "2030", id="time without zone"),
         pytest.param(
