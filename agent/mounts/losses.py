@@ -68,7 +68,9 @@ class Losses:
         self._dead.pop(share_id, None)
         if client is not None:
             self.keep(share_id, client)
-            client.on_exit(lambda: self._note(share_id))
+            live = self._parts.live.find_live(share_id)
+            device = live.device if live is not None else ""
+            client.on_exit(lambda: self._note_exit(share_id, device))
 
     def give_up(self, share_id: ShareId, why: MountError) -> None:
         """Count *share_id* as lost although it stands and its client lives: nobody gets an answer from it any more."""
@@ -105,6 +107,15 @@ class Losses:
     def _look(self, _: MountTable) -> None:
         for share_id in tuple(self._watched):
             self._note(share_id)
+
+    def _note_exit(self, share_id: ShareId, device: str) -> None:
+        """Tell of a share whose client ended, and of the binds that show a part of it: they stand and are as dead."""
+        self._note(share_id)
+        for other in tuple(self._parts.live.live()):
+            shows_it = other.process is None and other.device == device and other.share_id != share_id
+            if shows_it and self.presence(other.share_id) is Presence.MOUNTED:
+                why = f"share {other.share_id!r} shows a part of share {share_id!r}, whose client ended"
+                self.give_up(other.share_id, NotMountedError(why))
 
     def _note(self, share_id: ShareId) -> None:
         live = self._parts.live.find_live(share_id)

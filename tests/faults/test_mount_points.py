@@ -151,7 +151,8 @@ async def test_f24_children_and_binds_return_after_their_dead_parent(guest: Faul
         await guest.settle(*shares)
         timings.injected()
         old = guest.kill_client("p")
-        await guest.logged("mount.lost", share="p")
+        for name in ("p", "c", "b"):
+            await guest.logged("mount.lost", share=name)
         timings.detected()
         await guest.until_replaced("p", old)
         await guest.until_mounted("p", "c", "b")

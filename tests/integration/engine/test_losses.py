@@ -12,7 +12,7 @@ from agent.mounts.engine import MountEngine
 from agent.mounts.liveness import Liveness
 from tests.parts.engine_rig import EngineRig, slate
 from tests.parts.processes import wait_until_ended
-from tests.parts.shares import unmount
+from tests.parts.shares import bind, unmount
 from weft.errors import ErrorCode, ExitedEarlyError, NotMountedError, OccupiedError
 from weft.wire.ids import ShareId
 
@@ -104,6 +104,25 @@ async def test_a_dead_parent_takes_its_subtree_along(rig: EngineRig, engine: Mou
     await engine.apply(unmount("child"))
     await engine.apply(unmount("a"))
     assert rig.private_files() == []
+
+
+async def test_a_bind_of_a_share_is_lost_with_its_client(rig: EngineRig, engine: MountEngine) -> None:
+    """It stands as it did, on a file system that nobody serves; no question is needed to know that."""
+    await engine.apply(slate("a", rig.sources / "a"))
+    share = bind("b", str(rig.root / "b"), source=str(rig.sources / "a"))
+    await engine.apply(share)
+    rig.kill_client("a")
+    async with asyncio.timeout(5):
+        while ShareId("b") not in {share_id for share_id, _ in rig.changes}:
+            await rig.wait_for_next_change()
+    assert len(rig.entries_at(rig.root / "b")) == 1
+    assert engine.presence(ShareId("b")) is Presence.UNCERTAIN
+    await engine.apply(unmount("b"))
+    await engine.apply(slate("a", rig.sources / "a"))
+    await engine.apply(share)
+    assert (rig.root / "b" / "hello").read_text() == "hello\n"
+    await engine.apply(unmount("b"))
+    await engine.apply(unmount("a"))
 
 
 async def test_a_client_that_waits_for_itself_is_freed(rig: EngineRig) -> None:
