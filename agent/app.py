@@ -26,6 +26,7 @@ from agent.inbox import Inbox, NewState
 from agent.ledger import Held, Ledger
 from agent.mounts.engine import MountEngine
 from agent.mounts.liveness_watch import Rhythm
+from agent.mounts.places import private_root
 from agent.mounts.policy import Policy
 from agent.mounts.table import MountTableWatcher
 from agent.mounts.walker import Walker
@@ -72,7 +73,7 @@ class Agent:
         self._backends: dict[str, str | None] = {}
         self._notifier = Notifier(environ)
         self._lock = RunDirLock(config.run_dir)
-        self._ledger = Ledger(config.state_dir, identity.vm)
+        self._ledger = Ledger(config.state_dir, identity.vm, spare=private_root(config.run_dir))
         self._trial = Trial(config.state_dir)
         self._committing = asyncio.Lock()
         self._kept_away: frozenset[ShareId] = frozenset()

@@ -125,7 +125,7 @@ async def _clean_up(everywhere: Surroundings, *, besides: str) -> None:
         return
     for name in sorted(path.name for path in everywhere.state_dir.iterdir() if path.name != besides):
         part = _part_of(everywhere, name)
-        if not _has_records(part.state_dir):
+        if not _has_records(part):
             continue
         try:
             async with hold((), where=part):
@@ -136,8 +136,8 @@ async def _clean_up(everywhere: Surroundings, *, besides: str) -> None:
             _log.warning("unmount.failed", path=str(part.state_dir), error=str(exc))
 
 
-def _has_records(state_dir: Path) -> bool:
-    ledger = Ledger(state_dir, STANDALONE)
+def _has_records(part: Surroundings) -> bool:
+    ledger = Ledger(part.state_dir, STANDALONE, spare=places.private_root(part.run_dir))
     ledger.load()
     return bool(tuple(ledger.live()))
 

@@ -43,15 +43,21 @@ class Ledger:
 
     ``ledger.json`` is what was accepted; it survives power cuts. ``live.json`` is what is mounted, worthless after a
     reboot and therefore never synced to disk. Neither failing costs a mount: the agent goes on in memory and says so.
+    While the state directory takes no ``live.json``, the spare directory has it: an agent that forgot a kernel mount
+    could never tell it from a foreign one.
 
     Args:
         directory: The state directory; made (0700) if missing.
         vm: The guest's own id; what was kept for another one is set aside.
+        spare: A directory in memory, made (0700) when it is needed; None for none.
     """
 
-    def __init__(self, directory: Path, vm: VmId) -> None:
+    def __init__(self, directory: Path, vm: VmId, *, spare: Path | None = None) -> None:
         self._directory = directory
         self._vm = vm
+        self._live_paths = [folder / LIVE_FILE for folder in (directory, spare) if folder is not None]
+        self._has_spare = False
+        self._written = 0
         self._live: dict[ShareId, LiveMount] = {}
         self._encoded: dict[ShareId, msgspec.Raw] = {}
         self._problems: dict[str, str] = {}
@@ -70,7 +76,7 @@ class Ledger:
 
     def load(self) -> Held:
         """
-        Read both files.
+        Read both files; of two about what is mounted, the one that was written last.
 
         Returns:
             What was held; an empty state where there is nothing usable, which has then been set aside.
@@ -79,9 +85,12 @@ class Ledger:
             LedgerTooNewError: A newer agent wrote one of them; nothing was touched.
         """
         self.make_directory()
-        self._live = {mount.share_id: mount for mount in self._read(LIVE_FILE, _parse_live) or ()}
+        found = [live for path in self._live_paths if (live := self._read(path, _parse_live)) is not None]
+        self._has_spare = any(path.exists() for path in self._live_paths[1:])
+        self._written, mounts = max(found, key=lambda live: live[0], default=(0, []))
+        self._live = {mount.share_id: mount for mount in mounts}
         self._encoded = {share_id: _encode_live(mount) for share_id, mount in self._live.items()}
-        return self._read(LEDGER_FILE, _parse_held) or Held(Desired(self._vm))
+        return self._read(self._directory / LEDGER_FILE, _parse_held) or Held(Desired(self._vm))
 
     def commit(self, held: Held) -> None:
         """Write what is held, so that it survives a power cut; a failure is noted in :attr:`problem`."""
@@ -115,9 +124,9 @@ class Ledger:
             is_kept: Whether to hold again what was kept; otherwise what is known of mounts is set aside too, and they
                 are known by their sources alone.
         """
-        for name in (LEDGER_FILE,) if is_kept else (LEDGER_FILE, LIVE_FILE):
-            if (self._directory / name).exists():
-                self._set_aside(self._directory / name, "the agent did not stay alive with it")
+        for path in (self._directory / LEDGER_FILE, *(() if is_kept else self._live_paths)):
+            if path.exists():
+                self._set_aside(path, "the agent did not stay alive with it")
         before = self._directory / BEFORE_FILE
         if is_kept and before.exists():
             before.rename(self._directory / LEDGER_FILE)
@@ -145,19 +154,42 @@ class Ledger:
             self._write_live()
 
     def _write_live(self) -> None:
-        values = {"schema": SCHEMA, "vm": self._vm, "live": list(self._encoded.values())}
-        self._write(LIVE_FILE, values, is_synced=False)
+        self._written += 1
+        values = {"schema": SCHEMA, "vm": self._vm, "number": self._written, "live": list(self._encoded.values())}
+        is_written = self._write(LIVE_FILE, values, is_synced=False)
+        for spare in self._live_paths[1:]:
+            if not is_written:
+                self._write_spare(spare, values)
+            elif self._has_spare:
+                self._remove_spare(spare)
+
+    def _write_spare(self, path: Path, values: Mapping[str, Any]) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomically(path, msgspec.json.encode(values), is_synced=False)
+        except OSError as exc:
+            log.error("ledger.unusable", error=f"cannot write {path}: {exc.strerror}; going on in memory")
+        else:
+            self._has_spare = True
+
+    def _remove_spare(self, path: Path) -> None:
+        """Remove what is older than the file in the state directory; where that fails, its number says that it is."""
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as exc:
+            log.debug("ledger.unusable", error=f"cannot remove {path}: {exc.strerror}")
+        else:
+            self._has_spare = False
 
     # --- files ----------------------------------------------------------------------------------------------------
 
-    def _read(self, name: str, parse: Callable[[dict[str, Any], VmId], T]) -> T | None:
-        path = self._directory / name
+    def _read(self, path: Path, parse: Callable[[dict[str, Any], VmId], T]) -> T | None:
         try:
             data = path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as exc:
-            self._note(name, f"cannot read {path}: {exc.strerror}")
+            self._note(path.name, f"cannot read {path}: {exc.strerror}")
             return None
         try:
             values = _parse_frame(data, path, self._vm)
@@ -252,7 +284,8 @@ def _encode_live(mount: LiveMount) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(values | {"share": share_to_builtins(mount.share)}))
 
 
-def _parse_live(values: dict[str, Any], vm: VmId) -> list[LiveMount]:
+def _parse_live(values: dict[str, Any], vm: VmId) -> tuple[int, list[LiveMount]]:
+    """Return how often the file had been written, 0 where an older agent wrote it, and the mounts."""
     mounts = []
     for item in values["live"]:
         share: ShareMount = parse_share(item.pop("share"))
@@ -266,4 +299,4 @@ def _parse_live(values: dict[str, Any], vm: VmId) -> list[LiveMount]:
                 **item,
             )
         )
-    return mounts
+    return int(values.get("number", 0)), mounts

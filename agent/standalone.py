@@ -15,6 +15,7 @@ from agent.desired import Desired, Entry, Origin
 from agent.drivers.registry import load_drivers
 from agent.ledger import Ledger
 from agent.mounts.engine import MountEngine
+from agent.mounts.places import private_root
 from agent.mounts.policy import DEFAULT_ROOTS, Policy
 from agent.mounts.table import MountTableWatcher
 from agent.mounts.walker import Walker
@@ -128,7 +129,7 @@ async def hold(
         lock = RunDirLock(where.run_dir)
         lock.take()
         stack.callback(lock.release)
-        ledger = Ledger(where.state_dir, STANDALONE)
+        ledger = Ledger(where.state_dir, STANDALONE, spare=private_root(where.run_dir))
         ledger.load()
         walker = await stack.enter_async_context(Walker())
         table = stack.enter_context(MountTableWatcher())

@@ -136,6 +136,41 @@ def test_an_unwritable_ledger_is_reported_and_costs_nothing(tmp_path: Path) -> N
     assert ledger.problem is None
 
 
+def test_what_is_mounted_while_the_state_directory_is_full_is_known_to_the_next_agent(tmp_path: Path) -> None:
+    """It is kept in the spare directory, for root only, until the state directory takes it again."""
+    state, spare = tmp_path / "state", tmp_path / "run" / "private"
+    state.write_text("a file is in the way")
+    Ledger(state, VM, spare=spare).record_live(live("a"))
+    assert spare.stat().st_mode & 0o777 == 0o700
+    second = Ledger(state, VM, spare=spare)
+    second.load()
+    assert list(second.live()) == [live("a")]
+    state.unlink()
+    state.mkdir()
+    second.record_live(live("b"))
+    assert list(spare.iterdir()) == []
+    third = Ledger(state, VM, spare=spare)
+    third.load()
+    assert list(third.live()) == [live("a"), live("b")]
+
+
+@pytest.mark.parametrize(("earlier", "later"), [("state", "run"), ("run", "state")])
+def test_the_record_that_was_written_last_counts(tmp_path: Path, earlier: str, later: str) -> None:
+    """Whichever directory it is in: a spare that could not be removed is older than what was written since."""
+    first = Ledger(tmp_path / "one", VM)
+    first.make_directory()
+    first.record_live(live("a"))
+    older = (tmp_path / "one" / LIVE_FILE).read_bytes()
+    first.forget_live(ShareId("a"))
+    newer = (tmp_path / "one" / LIVE_FILE).read_bytes()
+    for name, document in ((earlier, older), (later, newer)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / LIVE_FILE).write_bytes(document)
+    ledger = Ledger(tmp_path / "state", VM, spare=tmp_path / "run")
+    ledger.load()
+    assert list(ledger.live()) == []
+
+
 def test_a_failed_write_leaves_the_old_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk must not cost what is there."""
     ledger = Ledger(tmp_path, VM)
