@@ -9,6 +9,7 @@ from bench.rows import (
     delivery,
     fan_out,
     idle,
+    idle_shares,
     listing,
     overview,
     plan_time,
@@ -29,4 +30,5 @@ ROWS: tuple[Row, ...] = (
     twenty_shares.ROW,
     plan_time.ROW,
     idle.ROW,
+    idle_shares.ROW,
 )

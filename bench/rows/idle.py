@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from nats.aio.msg import Msg
 
+from agent.mounts.table import read_mount_table
 from bench.child import ROOT
 from bench.fleet import running_plane
 from bench.frame import Effort, Figure, Row, below
@@ -38,11 +40,11 @@ async def measure(effort: Effort) -> list[Figure]:
     bare: list[float] = []
     async with running_plane() as (broker, plane):
         for _ in range(effort.pick(full=7, quick=2)):
-            async with _running_agent(broker.url, plane.link) as agent:
+            async with running_agent(broker.url, plane.link) as agent:
                 ready.append(agent.ready_ms)
                 heard.append(agent.heard_ms)
             bare.append(await _start_bare())
-        async with _running_agent(broker.url, plane.link) as agent:
+        async with running_agent(broker.url, plane.link) as agent:
             await asyncio.sleep(min(SETTLE_S, watch_s))
             helpers = find_children(agent.pid)
             before_s = sum(read_cpu_s(pid) for pid in (agent.pid, *helpers))
@@ -77,18 +79,19 @@ async def _start_bare() -> float:
     return (time.monotonic() - started_s) * 1000
 
 
-class _Agent:
-    """A running agent, and how long it took to say so."""
+class Agent:
+    """A running agent, where it may mount, and how long it took to say that it runs."""
 
-    def __init__(self, pid: int, ready_ms: float, heard_ms: float) -> None:
-        self.pid, self.ready_ms, self.heard_ms = pid, ready_ms, heard_ms
+    def __init__(self, pid: int, root: Path, ready_ms: float, heard_ms: float) -> None:
+        self.pid, self.root, self.ready_ms, self.heard_ms = pid, root, ready_ms, heard_ms
 
 
 @asynccontextmanager
-async def _running_agent(url: str, link: Link) -> AsyncIterator[_Agent]:
+async def running_agent(url: str, link: Link) -> AsyncIterator[Agent]:
     """Run a real agent process; the clock starts just before it does."""
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as name, _notify_socket(Path(name)) as notify:
         directory = Path(name)
+        (directory / "shares").mkdir()
         reported: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 
         async def note(msg: Msg) -> None:
@@ -112,11 +115,20 @@ async def _running_agent(url: str, link: Link) -> AsyncIterator[_Agent]:
             async with asyncio.timeout(DEADLINE_S):
                 ready_s = await _wait_ready(notify)
                 heard_s = await reported
-            yield _Agent(process.pid, (ready_s - started_s) * 1000, (heard_s - started_s) * 1000)
+            yield Agent(process.pid, directory / "shares", (ready_s - started_s) * 1000, (heard_s - started_s) * 1000)
         finally:
             process.send_signal(signal.SIGTERM)
             await process.wait()
             await subscription.unsubscribe()
+            _unmount_below(directory / "shares")
+
+
+def _unmount_below(root: Path) -> None:
+    """Take away what the agent left, as it does when it ends; its clients end with their mounts."""
+    table = read_mount_table()
+    for path in root.iterdir():
+        if table.top_at(str(path)) is not None:
+            subprocess.run(["umount", str(path)], check=True)
 
 
 def _notify_socket(directory: Path) -> socket.socket:
