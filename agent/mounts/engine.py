@@ -114,12 +114,17 @@ class MountEngine:
 
         Args:
             wanted: The desired shares by id; what works and is not among them is reported as an orphan and stays.
+
+        Returns:
+            What was found; of what stands and is dead ``on_change`` was told, as of any loss.
         """
         report, clients = await adopt_all(wanted, parts=self._parts)
         for share_id in report.adopted:
             self._watch(share_id, clients.pop(share_id, None))
         for share_id, client in clients.items():  # alive without a mount: the next apply ends it
             self._losses.keep(share_id, client)
+        for share_id in report.lost:
+            self._losses.tell_found(share_id)
         return report
 
     def recognise(self, wanted: Mapping[ShareId, ShareMount]) -> None:

@@ -85,6 +85,12 @@ class Losses:
         """Keep the client of a mount that is known to be lost, for who ends it."""
         self._clients[share_id] = client
 
+    def tell_found(self, share_id: ShareId) -> None:
+        """Tell of *share_id*, which was found lost, if something of it stands: what lies on that must go with it."""
+        live = self._parts.live.find_live(share_id)
+        if live is not None and self.presence(share_id) is Presence.UNCERTAIN:
+            self._on_change(share_id, self._why(live))
+
     def unwatch(self, share_id: ShareId) -> ClientProcess | None:
         """Tell no more of *share_id*; hand its client over."""
         self._watched.discard(share_id)

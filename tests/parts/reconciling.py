@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from agent.clock import Clock
@@ -69,12 +69,23 @@ class Guest:
 
 
 @asynccontextmanager
-async def guest_on(rig: EngineRig, *, clock: Clock | None = None) -> AsyncIterator[Guest]:
-    """Run a guest on *rig*; leaving unmounts everything it has."""
+async def guest_on(
+    rig: EngineRig, *, found: Sequence[ShareMount] = (), clock: Clock | None = None
+) -> AsyncIterator[Guest]:
+    """
+    Run a guest on *rig*; leaving unmounts everything it has.
+
+    Args:
+        rig: What it is made of.
+        found: What it wants at its start, where an earlier guest on *rig* may have left it.
+        clock: Time, where it is not to be the machine's.
+    """
     listeners: list[Callable[[ShareId, MountError | None], None]] = []
     async with rig.engine(also_tell=lambda *loss: [listener(*loss) for listener in listeners]) as engine:
         guest = Guest(engine, clock)
         listeners.append(guest.reconciler.ail)
+        guest.want(*found)
+        await engine.adopt({share.share_id: share for share in found})
         work = asyncio.create_task(guest.reconciler.run())
         try:
             yield guest

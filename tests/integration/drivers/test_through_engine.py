@@ -14,8 +14,10 @@ from agent.drivers.cubefs import CubefsDriver
 from agent.drivers.rclone import RcloneDriver
 from agent.mounts.parts import Limits
 from tests.parts.cubefs import CubefsCluster
-from tests.parts.engine_rig import EngineRig, engine_rig
+from tests.parts.engine_rig import EngineRig, engine_rig, slate
+from tests.parts.processes import wait_until_ended
 from tests.parts.rclone_servers import RcloneServer, rclone_binary
+from tests.parts.reconciling import guest_on
 from weft.errors import DeniedError, ErrorCode, MountError
 from weft.wire.share import ShareMount, parse_share
 
@@ -146,3 +148,24 @@ async def test_what_only_the_client_finds_out_is_named_and_undone(rig: EngineRig
     assert caught.value.code is ErrorCode.NOT_FOUND
     assert "no/such" in caught.value.detail
     assert list(rig.root.iterdir()) == []
+
+
+async def test_a_parent_that_died_while_no_agent_ran_goes_with_what_lies_in_it(
+    rig: EngineRig, cluster: CubefsCluster
+) -> None:
+    """Nothing below it can be unmounted one by one: it is detached as a whole, and all of it returns."""
+    (cluster.volume_dir("team") / "q" / "r").mkdir(parents=True)
+    parent = cubefs_share(rig, cluster)
+    inside = rig.root / "data" / "q" / "r"
+    child = slate("child", inside)
+    async with rig.engine() as first:
+        await first.apply(parent)
+        await first.apply(child)
+    pid = rig.pid_of("data")
+    rig.kill_client("data")
+    await wait_until_ended(pid)
+    async with guest_on(rig, found=[parent, child]) as guest:
+        await guest.until_states(data="mounted", child="mounted")
+        assert rig.pid_of("data") != pid
+        assert (inside / "hello").read_text() == "hello\n"
+        assert [len(rig.entries_at(where)) for where in (rig.root / "data", inside)] == [1, 1]
