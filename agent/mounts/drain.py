@@ -11,7 +11,7 @@ from agent.drivers.base import Driver, MountContext, PendingUploads
 from agent.mounts.liveness import Liveness
 from agent.mounts.parts import Parts
 from agent.supervise.process import ClientProcess
-from weft.errors import MountError
+from weft.errors import MountError, ProcessError
 
 _log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ async def drain(
     driver = parts.drivers[live.share.backend_name]
     context = parts.context(live.share, path=live.real_path, source=live.source)
     try:
-        pending = await driver.find_pending(context, deadline_s=_ASK_DEADLINE_S)
+        pending = await _ask(driver, context, process, deadline_s=_ASK_DEADLINE_S)
         if pending.files == 0:
             return pending
         is_hung = is_hung or await _is_silent(live, parts)
@@ -54,6 +54,20 @@ async def drain(
     except MountError as exc:
         _log.warning("unmount.deferred", share=live.share_id, error=str(exc), pending=None)
         return None
+
+
+async def _ask(driver: Driver, context: MountContext, process: ClientProcess, *, deadline_s: float) -> PendingUploads:
+    """Ask what waits; a client that ends meanwhile, as one does whose mount is gone, is not waited for."""
+    question = asyncio.ensure_future(driver.find_pending(context, deadline_s=deadline_s))
+    ended = asyncio.ensure_future(process.wait(deadline_s=deadline_s))
+    try:
+        await asyncio.wait({question, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if process.has_exited and not question.done():
+            raise ProcessError(f"the client of share {context.share.id!r} ended before it said what waits")
+        return await question
+    finally:
+        question.cancel()
+        ended.cancel()
 
 
 async def _wait(

@@ -125,12 +125,12 @@ async def test_f20_share_that_somebody_else_unmounts_returns_at_once_and_a_fight
     """The mount table tells of it, without a question."""
     async with guest.agent:
         await guest.settle(guest.rclone("a"))
+        old = guest.pid_of("a")
         timings.injected()
         guest.unmount_behind("a")
         await guest.logged("mount.lost", attempt=1)
         timings.detected()
-        await guest.logged("mount.applied", share="a")
-        await guest.until_mounted("a")
+        await guest.until_replaced("a", old)
         timings.repaired()
         guest.unmount_behind("a")
         assert (await guest.logged("mount.lost", attempt=2))["delay_s"] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 import pytest
@@ -91,7 +92,7 @@ async def test_f21_shutdown_is_bounded_whatever_the_servers_do(
         sftp.suspend()
         await guest.agent.until(lambda status: states_of(status)["a"] == "degraded")
         cluster.stall("team")
-        waiting = asyncio.create_task(guest.read("b"))
+        waiting = asyncio.create_task(asyncio.to_thread(os.statvfs, guest.at("a")))
         timings.injected()
         command = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "agent", "unmount", "--all", "--shutdown", "--timeout", "75"),
