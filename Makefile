@@ -5,9 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
+SECONDS ?= 600
+SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test unit test-guest lint bench docs clean
+.PHONY: help venv demo test unit test-guest chaos lint bench docs clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +34,9 @@ unit: venv ## Only the tests that need nothing but Python
 
 test-guest: venv ## Boot real Debian guests and do to them what happens to guests (as root; about three minutes)
 	@PYTHON=$(BIN)/python tests/guest/run -v --maxfail=3
+
+chaos: venv ## Random faults against a fleet of real parts for ten minutes (as root): make chaos SECONDS=600 SEED=1
+	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 lint: venv ## Formatting, lint and types
 	$(BIN)/ruff format --check .
