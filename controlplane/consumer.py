@@ -66,9 +66,17 @@ async def consume(
                     if delivery.pending == 0 and not is_endless:
                         return
                 await arrived.until_more(inbox, stream)
+                if arrived.is_idle and not is_endless and await _is_through(link, stream, name, arrived):
+                    return
         finally:
             if not (inbox.is_lost or arrived.is_silent):
                 await _forget(link, stream, name)
+
+
+async def _is_through(link: Link, stream: str, name: str, arrived: Arrived) -> bool:
+    """Say whether nothing more will come: what was still to be delivered may have been removed from the stream."""
+    state = await ask(link, f"CONSUMER.INFO.{stream}.{name}", stream=stream)
+    return bool(state["num_pending"] == 0 and state["delivered"]["consumer_seq"] == arrived.count)
 
 
 async def _forget(link: Link, stream: str, name: str) -> None:
@@ -89,6 +97,7 @@ class Arrived:
         count: How many came.
         has_gap: Whether any was lost on the way.
         is_silent: Whether not even heartbeats come any more.
+        is_idle: Whether the last thing heard was that there is nothing to deliver for now.
         flow_reply: Where to answer that the server may go on.
     """
 
@@ -96,18 +105,21 @@ class Arrived:
     count: int = 0
     has_gap: bool = False
     is_silent: bool = False
+    is_idle: bool = False
     flow_reply: str = ""
 
     def take(self, msg: Msg) -> None:
         """Keep one message; must not wait."""
         delivery = Delivery.parse(msg)
         if delivery is not None:
+            self.is_idle = False
             self.count += 1
             self.has_gap = self.has_gap or delivery.consumer_seq != self.count
             if not self.has_gap:
                 self.deliveries.append(delivery)
             return
         headers = msg.headers or {}
+        self.is_idle = not msg.reply and "Nats-Consumer-Stalled" not in headers
         self.flow_reply = msg.reply or headers.get("Nats-Consumer-Stalled", "") or self.flow_reply
         self.has_gap = self.has_gap or int(headers.get("Nats-Last-Consumer", self.count)) > self.count
 

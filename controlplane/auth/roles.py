@@ -115,7 +115,7 @@ _WRITING = (
 _READING = (
     *_api(("STREAM.INFO.%",), "see a stream's state"),
     *_api(("STREAM.MSG.GET.%", "DIRECT.GET.%.>"), "read one message"),
-    *_api(("CONSUMER.CREATE.%.>", "CONSUMER.DELETE.%.*"), "read many messages"),
+    *_api(("CONSUMER.CREATE.%.>", "CONSUMER.INFO.%.*", "CONSUMER.DELETE.%.*"), "read many messages"),
     Grant(Act.PUBLISH, "$JS.FC.>", "read many messages"),
     Grant(Act.SUBSCRIBE, f"{LIVE_PREFIX}*", "follow what is published"),
     Grant(Act.SUBSCRIBE, STATUS_ALL, "follow reports"),

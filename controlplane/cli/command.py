@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from controlplane.cli.known_names import complete_names
 from controlplane.cli.session import META_CONNECTION, META_QUIET, META_ROSTER
 
 _CONNECTION: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
@@ -63,6 +64,7 @@ class WeftCommand(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        complete_names(self.params)
         self.params = [*self.params, *_shared_params()]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -59,14 +59,22 @@ class Manner:
 def run_fan_out(work: Work, manner: Manner) -> None:
     """Do *work*, tell how it went, and leave with an exit code other than 0 where it did not go well."""
 
+    interrupted = "interrupted: what is stored stays, and the same command does the rest"
+
     async def done(plane: ControlPlane) -> tuple[FanOut, Outcome | None]:
+        nonlocal interrupted
         with shown_progress() as on_progress:
             fan_out = await _confirmed(work, plane, manner.assume_yes, on_progress)
         if not manner.wait or manner.dry_run or not fan_out.vms:
             return fan_out, None
+        interrupted = "stopped waiting: everything is stored, and guests go on by themselves (weft status)"
         return fan_out, await waited(plane, fan_out, timeout_s=manner.timeout_s)
 
-    fan_out, outcome = with_plane(done, loop_factory=fast_loop)
+    try:
+        fan_out, outcome = with_plane(done, loop_factory=fast_loop)
+    except KeyboardInterrupt:
+        click.echo(f"weft: {interrupted}", err=True)
+        raise
     _report(fan_out, outcome, manner)
     if not fan_out.is_complete:
         leave(FAILED)

@@ -58,7 +58,7 @@ def list_remotes(output: str) -> None:
 
 
 @command.command("info")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="REMOTE")
 @click.option("--show-secrets", is_flag=True, help="Show keys and passwords.")
 @output_option("table", "json")
 def info(name: str, show_secrets: bool, output: str) -> None:
@@ -82,7 +82,7 @@ def info(name: str, show_secrets: bool, output: str) -> None:
 
 
 @command.command("set")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="REMOTE")
 @click.option("--from", "source", required=True, metavar="SRC", help="What to connect to; without a path.")
 @assign_options
 @_description
@@ -119,7 +119,7 @@ def set_remote(name: str, source: str, **options: Any) -> None:
 
 
 @command.command("update")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="REMOTE")
 @assign_options
 @_description
 @_dry_run
@@ -150,7 +150,7 @@ def update(name: str, **options: Any) -> None:
 
 
 @command.command("delete")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="REMOTE")
 def delete(name: str) -> None:
     """
     Delete a remote that no share uses.

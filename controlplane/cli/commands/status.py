@@ -23,7 +23,7 @@ ALL_LISTED = 100
 
 
 @weft_command("status")
-@click.argument("vm", required=False)
+@click.argument("vm", metavar="[VM]", required=False)
 @click.option("--class", "classes", multiple=True, metavar="CLASS", help="Only VMs of this class; repeatable.")
 @click.option("--failed", is_flag=True, help="Only VMs that need a look.")
 @click.option("-w", "--watch", "is_watch", is_flag=True, help="Follow what changes, until Ctrl-C.")

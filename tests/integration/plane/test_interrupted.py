@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -105,3 +109,23 @@ async def test_a_class_deleted_again_takes_its_shares_from_the_rest(broker: Brok
         await plane.delete_class("algebra", with_shares=True)
     again = await plane.delete_class("algebra", with_shares=True, assume_yes=True)
     assert (set(again.stored), await having(broker, "a")) == ({"vm-0"}, [])
+
+
+async def test_ctrl_c_says_what_is_done_and_what_is_not(broker: Broker, plane: ControlPlane) -> None:
+    """Nobody has to guess whether the share is stored."""
+    nc = await nats.connect(broker.url)
+    waits = await nc.subscribe("$JS.API.CONSUMER.CREATE.weft-status.>")
+    await nc.flush()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from controlplane.cli import main; main()"),
+        *("publish", "a", "--from", "bind:/srv/a", "--vm", "vm-1", "--wait"),
+        env={**os.environ, "NATS_URL": broker.url},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    await waits.next_msg(timeout=20)
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(20):
+        _, said = await process.communicate()
+    await nc.close()
+    assert process.returncode == 130
+    assert b"weft: stopped waiting: everything is stored, and guests go on by themselves" in said
