@@ -9,7 +9,7 @@ SECONDS ?= 600
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test unit test-guest chaos lint bench docs clean
+.PHONY: help venv demo test unit faults test-guest chaos lint bench docs clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,11 @@ test-guest: venv ## Boot real Debian guests and do to them what happens to guest
 
 chaos: venv ## Random faults against a fleet of real parts for ten minutes (as root): make chaos SECONDS=600 SEED=1
 	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+faults: venv ## Inject every fault that mounts really meet, and write docs/faults.md (as root; about three minutes)
+	@rm -f .cache/fault-times.json && mkdir -p .cache
+	WEFT_FAULT_TIMES=$(CURDIR)/.cache/fault-times.json $(PYTEST) -q tests/faults -k test_f --ignore=tests/faults/test_matrix.py
+	$(BIN)/python -m tests.faults.table .cache/fault-times.json
 
 lint: venv ## Formatting, lint and types
 	$(BIN)/ruff format --check .

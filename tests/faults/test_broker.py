@@ -110,7 +110,6 @@ async def test_f37_guests_do_not_come_back_to_their_broker_in_step(broker: Broke
         links = [Link(LinkOptions(servers=(broker.url,), name=f"guest-{number}")) for number in range(GUESTS)]
         await asyncio.gather(*(stack.enter_async_context(link) for link in links))
         await broker.kill()
-        timings.injected()
         async with Turnstile(broker) as turnstile:
             await turnstile.until(3 * GUESTS)
             began_s = turnstile.knocked_s[0]
@@ -119,6 +118,7 @@ async def test_f37_guests_do_not_come_back_to_their_broker_in_step(broker: Broke
                 in_tenths[int((at_s - began_s) * 10)] += 1
             assert max(in_tenths) < GUESTS / 2
             assert sum(count > 0 for count in in_tenths) >= 5
+        timings.injected()
         await broker.start()
         await asyncio.gather(*(link.wait_connected(20) for link in links))
         timings.repaired()
