@@ -46,12 +46,16 @@ class Lacking:
 
 
 def goals_of(fan_out: FanOut) -> dict[VmId, Goal]:
-    """Say what each VM of a fan-out must report."""
-    goals = {
-        vm: Goal(revision, fan_out.expected.get(vm, {}))
-        for revisions in (fan_out.unchanged, fan_out.stored)
-        for vm, revision in revisions.items()
-    }
+    """
+    Say what each VM of a fan-out must report.
+
+    One that was sent nothing and is to have none of the shares must only not report them: it may have left long ago,
+    and is looked at again because a command before this one may have been interrupted.
+    """
+    goals = {vm: Goal(revision, fan_out.expected.get(vm, {})) for vm, revision in fan_out.stored.items()}
+    for vm, revision in fan_out.unchanged.items():
+        shares = fan_out.expected.get(vm, {})
+        goals[vm] = Goal(revision if any(shares.values()) else 0, shares)
     goals |= {vm: Goal(shares=fan_out.expected.get(vm, {})) for vm in fan_out.unknown}
     return goals | {vm: Goal(failure=reason) for vm, reason in fan_out.failed.items()}
 

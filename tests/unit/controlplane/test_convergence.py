@@ -75,6 +75,15 @@ def test_another_digest_is_not_converged() -> None:
     assert standing(judge(VM, GOAL, report(ShareState.MOUNTED, digest="d0"))) == "waiting"
 
 
+def test_a_vm_that_was_sent_nothing_and_is_to_have_nothing_is_not_waited_for() -> None:
+    """It left long ago, and may be off for ever; one that still has the share is waited for all the same."""
+    goal = goals_of(FanOut(unchanged={VM: 5}, expected={VM: {A: None}}))[VM]
+
+    assert standing(judge(VM, goal, None)) == "converged"
+    assert standing(judge(VM, goal, report(held=4))) == "converged"
+    assert standing(judge(VM, goal, report(ShareState.MOUNTED, held=4))) == "waiting"
+
+
 def test_a_share_to_be_gone_is_converged_once_it_is_absent() -> None:
     """Until then it is being unmounted."""
     goal = Goal(revision=5, shares={A: None})
