@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from nats.aio.client import Client
 
 CHUNK_BYTES = 64 * 1024
-"""Enough to make a write worth its system call, little enough that the server works while we encode; with four times
-this a fan-out takes a tenth longer."""
+"""Enough to make a write worth its system call, little enough that the server works while we encode. What lies
+between a quarter and four times this differs less than one run from the next."""
 
 _HEAD = b"NATS/1.0\r\n"
 
