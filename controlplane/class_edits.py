@@ -71,8 +71,15 @@ def build_set_members(snapshot: CatalogSnapshot, author: Author, *, name: str, v
     added = [vm for vm in wanted if vm not in present]
     edits = build_additions(snapshot, class_name, added, author) + build_removals(snapshot, class_name, leaving)
     warnings = () if wanted else (f"class {name!r} has no VMs now",)
-    affected = present.union(wanted, former_members(snapshot, class_name))
-    return Change("class.set", edits=edits, affected=affected, warnings=warnings, is_repeatable=True)
+    former = former_members(snapshot, class_name).difference(wanted)
+    return Change(
+        "class.set",
+        edits=edits,
+        affected=present.union(wanted, former),
+        warnings=warnings,
+        is_repeatable=True,
+        former=former,
+    )
 
 
 def build_delete_class(snapshot: CatalogSnapshot, author: Author, *, name: str, with_shares: bool) -> Change:
@@ -93,7 +100,7 @@ def build_delete_class(snapshot: CatalogSnapshot, author: Author, *, name: str, 
     if key in snapshot.editions and key not in snapshot.bad and name not in snapshot.members:
         former = former_members(snapshot, ClassName(name))
         warnings = (f"class {name!r} was deleted before",)
-        return Change("class.delete", affected=former, warnings=warnings, is_repeatable=True)
+        return Change("class.delete", affected=former, warnings=warnings, is_repeatable=True, former=former)
     class_name, present = known_class(snapshot, name)
     using = [
         record
@@ -114,8 +121,15 @@ def build_delete_class(snapshot: CatalogSnapshot, author: Author, *, name: str, 
     if key in snapshot.editions:
         edits.append(Edit(key, None, snapshot.editions[key]))
     named: frozenset[ShareId] = frozenset(record.share_id for record in using)
-    affected = present | former_members(snapshot, class_name)
-    return Change("class.delete", edits=tuple(edits), affected=affected, intent=Intent(named=named), is_repeatable=True)
+    former = former_members(snapshot, class_name)
+    return Change(
+        "class.delete",
+        edits=tuple(edits),
+        affected=present | former,
+        intent=Intent(named=named),
+        is_repeatable=True,
+        former=former,
+    )
 
 
 def _without_class(edition: ShareRecord, class_name: ClassName) -> ShareRecord:

@@ -76,6 +76,8 @@ class Change:
         is_repeatable: Whether it means the same after somebody else changed the share meanwhile.
         settled: Shares of which the catalog says already what was asked. The same command may have been interrupted
             before every VM was told, so whoever was sent one of them is concerned too.
+        former: VMs among those affected that left earlier: they count only where an interrupted command left them
+            something.
     """
 
     action: str
@@ -86,6 +88,7 @@ class Change:
     warnings: tuple[str, ...] = ()
     is_repeatable: bool = False
     settled: frozenset[ShareId] = frozenset()
+    former: frozenset[VmId] = frozenset()
 
 
 def parse_audience(

@@ -60,6 +60,7 @@ class Rounds:
         self._now_ms = now_ms
         self._on_progress = on_progress
         self._unanswered: dict[VmId, Publish] = {}
+        self._passed_over = 0
         self.stored: dict[VmId, int] = {}
         self.unchanged: dict[VmId, int] = {}
         self.failed: dict[VmId, str] = {}
@@ -148,6 +149,8 @@ class Rounds:
         publishes: list[Publish] = []
         for decision in decisions:
             match decision:
+                case Unchanged() if decision.vm in self._change.former:
+                    self._passed_over += 1
                 case Unchanged():
                     self.unchanged[decision.vm] = decision.revision
                 case Refuse():
@@ -209,7 +212,8 @@ class Rounds:
     def _tell(self, answered: int = 0) -> None:
         if self._on_progress is not None:
             done = len(self.stored) + len(self.unchanged) + len(self.failed) + len(self.unknown)
-            self._on_progress(Progress("publish", done + answered, len(self._change.affected), len(self.failed)))
+            total = len(self._change.affected) - self._passed_over
+            self._on_progress(Progress("publish", done + answered, total, len(self.failed)))
 
 
 def expected_of(

@@ -100,6 +100,16 @@ async def test_a_class_set_run_again_reaches_those_that_left(broker: Broker, pla
     assert (set(again.stored), await having(broker, "a")) == ({"vm-0"}, ["vm-1", "vm-2"])
 
 
+async def test_those_who_left_a_class_long_ago_are_no_matter_of_it(broker: Broker, plane: ControlPlane) -> None:
+    """They were told then, and are looked at again without being counted."""
+    await plane.create_class("algebra")
+    await plane.add_members("algebra", names(3))
+    await plane.publish(share("a"), classes=["algebra"])
+    await plane.remove_members("algebra", ["vm-0"])
+    assert (await plane.set_members("algebra", ["vm-1", "vm-2"])).vms == ("vm-1", "vm-2")
+    assert (await plane.delete_class("algebra", with_shares=True)).vms == ("vm-1", "vm-2")
+
+
 async def test_a_class_deleted_again_takes_its_shares_from_the_rest(broker: Broker, plane: ControlPlane) -> None:
     """The class is gone, and one that was in it still has the share."""
     await plane.create_class("algebra")
