@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from agent.cli import build_parser
+from controlplane import ControlPlane
 from controlplane.cli import exits
+from controlplane.cli.app import cli as weft_cli
 from docs.generate import PAGES_DIR, build_pages
 from tests.docs.log_calls import Event, find_events
 from tests.docs.pages import DOCS, ROOT, code_of, every_page, table_rows
 from weft.errors import PERMANENT_CODES, ErrorCode
 from weft.wire.status import ShareState
 
+PACKAGES = ("weft", "agent", "controlplane")
 LINK = re.compile(r"\[[^\]]*\]\(([^)]+)\)")
 
 
@@ -55,6 +62,49 @@ def test_exit_codes_are_those_of_the_command_line() -> None:
     listed = {int(code) for code, _ in table_rows(PAGES_DIR / "exit-codes.md")}
 
     assert listed == {0, *constants}
+
+
+def test_every_command_is_told_of_in_a_page_for_readers() -> None:
+    """Each command of ``weft`` and of ``weft-agent`` stands somewhere outside the reference."""
+    told = "\n".join(page.read_text() for page in every_page() if page.parent != PAGES_DIR)
+
+    missing = [name for name in every_command() if not re.search(rf"(?<![\w-]){name}\b", told)]
+    assert missing == []
+
+
+def test_the_python_page_names_every_method() -> None:
+    """Whatever a control plane can do is told of, so that nobody has to read its code to find it."""
+    told = (DOCS / "python.md").read_text()
+
+    missing = [name for name in dir(ControlPlane) if not name.startswith("_") and not re.search(rf"\b{name}\b", told)]
+    assert missing == []
+
+
+def test_the_architecture_page_knows_every_package() -> None:
+    """Each directory of code has its row in the file map, or its parent has."""
+    told = (ROOT / "ARCHITECTURE.md").read_text()
+
+    found = {path.parent.relative_to(ROOT) for name in PACKAGES for path in (ROOT / name).rglob("*.py")}
+    assert [path for path in found if not any(f"`{each}/" in told for each in (path, path.parent))] == []
+
+
+def every_command() -> Iterator[str]:
+    """Name every command as it is typed."""
+    yield from _commands_in(weft_cli, click.Context(weft_cli, info_name="weft"))
+    for action in build_parser()._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from (f"weft-agent {name}" for name in action.choices)
+
+
+def _commands_in(group: click.Group, ctx: click.Context) -> Iterator[str]:
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        assert command is not None
+        inner = click.Context(command, info_name=name, parent=ctx)
+        if isinstance(command, click.Group):
+            yield from _commands_in(command, inner)
+        else:
+            yield inner.command_path
 
 
 @pytest.mark.parametrize("page", every_page(), ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,4 +1,4 @@
-"""The teacher's page prints what it says, with a class of thirty VMs whose guests report as real ones do."""
+"""Where commands of a page are typed: a broker, and a class of thirty VMs whose guests report as real ones do."""
 
 from __future__ import annotations
 
@@ -10,17 +10,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.docs.console import INTERRUPT, Typed, prints_as_said, read_console
-from tests.docs.pages import DOCS
 from tests.parts.broker import Broker
 from tests.parts.told_guest import ToldGuest
 from weft.errors import ErrorCode
 from weft.wire.share import ShareMount
 from weft.wire.status import ShareError, ShareState, ShareStatus
 
-pytestmark = pytest.mark.integration
 DEADLINE_S = 60.0
 THERE = [f"vm-{number:02}" for number in (*range(1, 30), 31)]
 """``vm-30`` is switched off."""
@@ -92,15 +88,15 @@ async def type_until_interrupted(typed: Typed, directory: Path, url: str) -> lis
     return [line for line in printed if not line.startswith(ONLY_HERE)]
 
 
-async def test_the_teachers_commands_print_what_the_page_says(broker: Broker, tmp_path: Path) -> None:
-    """From the first publish, with a wrong key and a VM that is off, to the end of term."""
-    await type_command("weft init", tmp_path, broker.url)
+async def try_page(page: Path, broker: Broker, directory: Path) -> None:
+    """Type every command of *page* in *directory*, and expect what the page says that it prints."""
+    await type_command("weft init", directory, broker.url)
     async with AsyncExitStack() as stack:
         for vm in THERE:
             await stack.enter_async_context(Pupil(broker.url, vm))
-        for typed in read_console(DOCS / "class-of-30.md", prompt="$"):
+        for typed in read_console(page, prompt="$"):
             if typed.is_background:
-                printed = await type_until_interrupted(typed, tmp_path, broker.url)
+                printed = await type_until_interrupted(typed, directory, broker.url)
             else:
-                printed = await type_command(typed.command, tmp_path, broker.url)
+                printed = await type_command(typed.command, directory, broker.url)
             assert prints_as_said(printed, typed.prints), f"{typed.command}: {printed}"
