@@ -1,4 +1,4 @@
-"""Fixtures that several rooms share."""
+"""Fixtures that tests of several parts share."""
 
 from __future__ import annotations
 
