@@ -8,8 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.chaos.actions import PAGES, PLACES
-from tests.chaos.model import Kind, Share
+from tests.chaos.model import PAGES, PLACES, Kind, Share
 from tests.parts.cubefs import CubefsCluster
 from tests.parts.rclone_servers import RcloneServer
 from weft.wire.share import ShareMount, parse_share

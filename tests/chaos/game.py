@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.chaos.actions import CLASSES, Action, KillClient, StopClient, UnmountBehind, Weather, describe, draw_storm
+from tests.chaos.actions import Action, KillClient, StopClient, UnmountBehind, describe
 from tests.chaos.judge import GuestSeen, judge_change, judge_guest
 from tests.chaos.looking import Watch, look_at, states_of
-from tests.chaos.model import World, moved, spread
+from tests.chaos.model import CLASSES, World, moved, spread
 from tests.chaos.stage import Stage
+from tests.chaos.weather import Weather, draw_storm
 from weft.wire.codec import decode_message
 from weft.wire.mountset import MountSet
 

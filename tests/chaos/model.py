@@ -6,6 +6,10 @@ import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+PLACES = ("p", "p/q", "p/q/r", "x", "x/y")
+PAGES = ("one", "two")
+CLASSES = ("algebra", "physics")
+
 
 class Kind(enum.StrEnum):
     """What serves a share."""

@@ -17,7 +17,6 @@ from controlplane import ControlPlane
 from controlplane.projection import VM_PLACEHOLDER
 from controlplane.results import FanOut
 from tests.chaos.actions import (
-    CLASSES,
     Action,
     Begin,
     Damage,
@@ -38,7 +37,7 @@ from tests.chaos.actions import (
 )
 from tests.chaos.backends import VOLUME, Backends
 from tests.chaos.files import WrittenFiles
-from tests.chaos.model import World
+from tests.chaos.model import CLASSES, World
 from tests.parts.agent_process import AgentProcess
 from tests.parts.broker import Broker
 from tests.parts.processes import wait_until_ended

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.chaos.actions import Weather, describe, draw_storm
+from tests.chaos.actions import describe
 from tests.chaos.judge import GuestSeen, MountSeen, judge_change, judge_guest
 from tests.chaos.model import Kind, Share, State, World, moved, spread
+from tests.chaos.weather import Weather, draw_storm
 
 VM = "vm-0"
 
