@@ -14,7 +14,7 @@ from controlplane.known import concerned_vms, lingering, narrowed, warn_never_he
 from controlplane.messages import LastMessage
 from controlplane.patience import patiently
 from controlplane.projection import Members
-from controlplane.publisher import Publisher
+from controlplane.publisher import AskMembers, Publisher
 from controlplane.records import CatalogSnapshot, with_edits
 from controlplane.results import FanOut, OnProgress, Progress
 from controlplane.survey import read_newest, read_reporting_vms, read_survey, read_whole_survey
@@ -100,7 +100,8 @@ class Commands:
         named: Sequence[VmId],
     ) -> FanOut:
         for attempt in range(1, ATTEMPTS + 1):
-            snapshot, change, survey = await self._prepare(build, about, classes, manner.on_progress)
+            ask = self._publisher.asking_once()
+            snapshot, change, survey = await self._prepare(build, about, classes, ask, manner.on_progress)
             warnings = (
                 *change.warnings,
                 *await self._warn_never_heard(named, survey, snapshot),
@@ -108,7 +109,7 @@ class Commands:
             )
             try:
                 return await self._finish(
-                    snapshot, dataclasses.replace(change, warnings=warnings), survey, author, manner, name
+                    snapshot, dataclasses.replace(change, warnings=warnings), survey, author, ask, manner, name
                 )
             except CatalogConflictError:
                 # Adding and removing members means the same whoever else does it; a share's content does not.
@@ -132,17 +133,25 @@ class Commands:
         newest = await read_newest(self._link)
         snapshot = await self._catalog.load()
         _refuse_behind(newest, snapshot, Change("sync"))
-        members = await self._publisher.members(snapshot)
+        ask = self._publisher.asking_once()
+        members = await ask(snapshot)
         affected = concerned_vms(snapshot, members, survey) if chosen is None else chosen
-        return await self._finish(snapshot, Change("sync", affected=affected), survey, author, manner, "")
+        return await self._finish(snapshot, Change("sync", affected=affected), survey, author, ask, manner, "")
 
     async def _finish(
-        self, snapshot: CatalogSnapshot, change: Change, survey: Survey, author: Author, manner: Manner, name: str
+        self,
+        snapshot: CatalogSnapshot,
+        change: Change,
+        survey: Survey,
+        author: Author,
+        ask: AskMembers,
+        manner: Manner,
+        name: str,
     ) -> FanOut:
         if manner.dry_run:
-            return await self._publisher.plan(snapshot, change, survey, author)
+            return await self._publisher.plan(snapshot, change, survey, author, ask)
         fan_out = await self._publisher.perform(
-            snapshot, change, survey, author, assume_yes=manner.assume_yes, on_progress=manner.on_progress
+            snapshot, change, survey, author, ask, assume_yes=manner.assume_yes, on_progress=manner.on_progress
         )
         if not change.edits and not fan_out.stored and change.action == "sync":
             return fan_out  # a watch compares every minute
@@ -155,6 +164,7 @@ class Commands:
         build: Build,
         about: Sequence[ShareId],
         classes: Sequence[ClassName],
+        ask: AskMembers,
         on_progress: OnProgress | None,
     ) -> tuple[CatalogSnapshot, Change, Survey]:
         survey = Survey({}, {})
@@ -163,7 +173,7 @@ class Commands:
         for _ in range(ATTEMPTS):
             newest = await read_newest(self._link)
             snapshot = await self._catalog.load()
-            members = await self._publisher.members(snapshot, {*classes, *_classes_of(snapshot, about)})
+            members = await ask(snapshot, {*classes, *_classes_of(snapshot, about)})
             change = build(snapshot, members)
             _refuse_behind(newest, snapshot, change)
             if change.settled <= settled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import structlog
 
@@ -13,13 +14,21 @@ from controlplane.ingest import max_data_bytes
 from controlplane.projection import Members, Projection, project, referenced_classes
 from controlplane.records import CatalogSnapshot, with_edits
 from controlplane.results import FanOut, OnProgress
-from controlplane.roster import CatalogRoster, Roster, ask_roster
+from controlplane.roster import AskedOnce, CatalogRoster, Roster, ask_roster
 from controlplane.rounds import Rounds
 from controlplane.takeover import build_take_over
 from weft.link import Link
 from weft.wire.ids import ClassName
 
 log = structlog.get_logger("weft.publisher")
+
+
+class AskMembers(Protocol):
+    """Asks for the members of every class that a catalog uses, and of those named; raises as a roster does."""
+
+    async def __call__(self, snapshot: CatalogSnapshot, also: Iterable[ClassName] = ()) -> Members:
+        """Ask."""
+        ...
 
 
 class Publisher:
@@ -47,18 +56,28 @@ class Publisher:
             UnknownNameError: A class does not exist.
             RosterError: The roster failed.
         """
-        roster = self._roster or CatalogRoster(snapshot)
-        return await ask_roster(roster, referenced_classes(snapshot) | set(also))
+        return await self.asking_once()(snapshot, also)
 
-    async def plan(self, snapshot: CatalogSnapshot, change: Change, survey: Survey, author: Author) -> FanOut:
+    def asking_once(self) -> AskMembers:
+        """Return what asks for members during one command: what was foreseen and confirmed is what is obeyed."""
+        roster = AskedOnce(self._roster) if self._roster is not None else None
+
+        async def ask(snapshot: CatalogSnapshot, also: Iterable[ClassName] = ()) -> Members:
+            return await ask_roster(roster or CatalogRoster(snapshot), referenced_classes(snapshot) | set(also))
+
+        return ask
+
+    async def plan(
+        self, snapshot: CatalogSnapshot, change: Change, survey: Survey, author: Author, ask: AskMembers
+    ) -> FanOut:
         """
         Say what :meth:`perform` would do, as if every message were stored; nothing is written.
 
         Raises:
             CatalogBehindError: The stream knows more than this catalog.
         """
-        decisions, projection, warnings = await self._foresee(snapshot, change, survey, author, assume_yes=True)
-        rounds = self._rounds(change, author, None)
+        decisions, projection, warnings = await self._foresee(snapshot, change, survey, author, ask, assume_yes=True)
+        rounds = self._rounds(change, author, ask, None)
         rounds.warnings += warnings
         rounds.expect(projection, survey)
         for publish in rounds.note(decisions):
@@ -71,6 +90,7 @@ class Publisher:
         change: Change,
         survey: Survey,
         author: Author,
+        ask: AskMembers,
         *,
         assume_yes: bool = False,
         on_progress: OnProgress | None = None,
@@ -83,6 +103,7 @@ class Publisher:
             change: The command.
             survey: Last messages and reports of the VMs it concerns, read before *snapshot* or not at all.
             author: For the record.
+            ask: Asks for members; the same as for *change*.
             assume_yes: Do not ask, even if many VMs lose something that was not named.
             on_progress: Told as messages are confirmed.
 
@@ -92,10 +113,10 @@ class Publisher:
             CatalogConflictError: Somebody else changed the entry; their edit stands.
             BrokerError: The catalog could not be written.
         """
-        _, _, warnings = await self._foresee(snapshot, change, survey, author, assume_yes=assume_yes)
+        _, _, warnings = await self._foresee(snapshot, change, survey, author, ask, assume_yes=assume_yes)
         if change.edits:
             await self._catalog.write(change.edits)
-        rounds = self._rounds(change, author, on_progress)
+        rounds = self._rounds(change, author, ask, on_progress)
         rounds.warnings += warnings
         await rounds.run(survey)
         fan_out = rounds.as_fan_out()
@@ -110,25 +131,32 @@ class Publisher:
         )
         return fan_out
 
-    def _rounds(self, change: Change, author: Author, on_progress: OnProgress | None) -> Rounds:
+    def _rounds(self, change: Change, author: Author, ask: AskMembers, on_progress: OnProgress | None) -> Rounds:
         return Rounds(
             self._link,
             self._catalog,
             change,
             author=author,
-            members=self.members,
+            members=ask,
             now_ms=self._now_ms,
             on_progress=on_progress,
         )
 
     async def _foresee(
-        self, snapshot: CatalogSnapshot, change: Change, survey: Survey, author: Author, *, assume_yes: bool
+        self,
+        snapshot: CatalogSnapshot,
+        change: Change,
+        survey: Survey,
+        author: Author,
+        ask: AskMembers,
+        *,
+        assume_yes: bool,
     ) -> tuple[list[Decision], Projection, tuple[str, ...]]:
         """Decide as if the change were made already, so that refusals come before anything is written."""
         if not change.affected:
             return [], Projection(), ()
         after = with_edits(snapshot, change.edits)
-        members = await self.members(after)
+        members = await ask(after)
         taken, warnings = build_take_over(after, members, survey, change.intent.named, author)
         after = with_edits(after, taken)
         projection = project(after, members, change.affected)

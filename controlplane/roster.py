@@ -56,6 +56,29 @@ class CatalogRoster:
         return found
 
 
+class AskedOnce:
+    """
+    A roster whose first answer about a class stands, however often it is asked.
+
+    Args:
+        roster: Where the answers come from.
+    """
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._answers: dict[str, Collection[str]] = {}
+
+    async def classes(self) -> Collection[str]:
+        """Name every class."""
+        return await self._roster.classes()
+
+    async def members(self, name: str) -> Collection[str]:
+        """List the VMs of class *name*; raises as the roster does."""
+        if name not in self._answers:
+            self._answers[name] = tuple(await self._roster.members(name))
+        return self._answers[name]
+
+
 async def ask_roster(roster: Roster, names: Iterable[str]) -> Mapping[ClassName, frozenset[VmId]]:
     """
     Ask *roster* for the members of each class in *names*.

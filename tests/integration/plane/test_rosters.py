@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,10 @@ from controlplane import ControlPlane
 from controlplane.roster import Roster
 from controlplane.rosters import CommandRoster, FileRoster
 from tests.integration.plane.stored import count_stored, stored_sets
+from tests.integration.plane.test_publish import names
 from tests.parts.broker import Broker
 from tests.unit.controlplane.makers import share
-from weft.errors import ConfigError, RosterError, UnknownNameError
+from weft.errors import ConfigError, ConfirmationNeededError, RosterError, UnknownNameError
 
 pytestmark = pytest.mark.integration
 
@@ -138,3 +141,34 @@ async def test_an_unknown_class_and_a_missing_program_are_named(broker: Broker, 
             await plane.publish(share("a"), classes=["algebra"])
     with pytest.raises(ConfigError, match="empty"):
         CommandRoster(" ")
+
+
+class Fickle:
+    """Names everybody a number of times, and then hardly anybody."""
+
+    def __init__(self, good_answers: int) -> None:
+        self._good_answers = good_answers
+
+    async def classes(self) -> Collection[str]:
+        return ("algebra",)
+
+    async def members(self, name: str) -> Collection[str]:
+        self._good_answers -= 1
+        return names(10) if self._good_answers >= 0 else ["vm-0"]
+
+
+@pytest.mark.parametrize("good_answers", range(7))
+async def test_a_roster_that_shrinks_in_the_middle_of_a_command_takes_nothing_away(
+    broker: Broker, good_answers: int
+) -> None:
+    """What was asked before anything was written is what is obeyed."""
+    async with ControlPlane.connect(broker.url, roster=Fickle(100)) as plane:
+        await plane.init()
+        await plane.publish(share("a"), classes=["algebra"])
+    async with ControlPlane.connect(broker.url, roster=Fickle(good_answers)) as plane:
+        with contextlib.suppress(ConfirmationNeededError):
+            await plane.sync()
+        with contextlib.suppress(ConfirmationNeededError):
+            await plane.publish(share("a", priority=1), classes=["algebra"])
+    sets = await stored_sets(broker)
+    assert [vm for vm in names(10) if not sets[vm].shares] == []
