@@ -15,7 +15,9 @@ from tests.parts.leftovers import find_leftovers, remove_leftovers
 from weft.logs import configure_logs
 
 
-async def play(directory: Path, *, seconds: float, seed: int, guests: int, is_quiet: bool = False) -> Tally:
+async def play(
+    directory: Path, *, seconds: float, seed: int, guests: int, storms: int | None = None, is_quiet: bool = False
+) -> Tally:
     """
     Play once in *directory*, and leave nothing behind.
 
@@ -27,7 +29,7 @@ async def play(directory: Path, *, seconds: float, seed: int, guests: int, is_qu
         async with Stage(directory, vms) as stage:
             game = Game(stage, seed, say=lambda line: None if is_quiet else print(line, flush=True))
             try:
-                await game.play(seconds=seconds)
+                await game.play(seconds=seconds, storms=storms)
             except Exception as exc:
                 tails = "\n".join(f"--- {vm}\n{_tail(agent.log_path)}" for vm, agent in stage.agents.items())
                 raise RuleBroken(f"{exc}\n{tails}") from exc

@@ -55,9 +55,9 @@ class Game:
         self._seen: dict[str, GuestSeen] = {}
         self.tally = Tally()
 
-    async def play(self, *, seconds: float) -> None:
+    async def play(self, *, seconds: float, storms: int | None = None) -> None:
         """
-        Play until *seconds* are over, then let every upload finish.
+        Play until *seconds* are over, or for so many *storms*, then let every upload finish.
 
         Raises:
             RuleBroken: A rule does not hold.
@@ -65,7 +65,7 @@ class Game:
         ends_s = time.monotonic() + seconds
         try:
             self._seen = await self._look()
-            while time.monotonic() < ends_s:
+            while time.monotonic() < ends_s and (storms is None or self.tally.storms < storms):
                 await self._storm()
             await self._finish_uploads()
         except RuleBroken as exc:
