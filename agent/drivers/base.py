@@ -50,6 +50,7 @@ class MountCommand:
         argv: Program (absolute) and arguments; no secret may stand here.
         fs_types: Types that mountinfo may show for it; empty where any may (a bind shows that of its source).
         source: Source that mountinfo must show; None where the kernel decides.
+        shown_as: Source that mountinfo most likely shows where *source* is None; only tells a mount that went astray.
         is_client: True for a process that serves the mount as long as it lives, False for one that mounts and returns.
         env: The whole environment of the process; nothing is inherited.
         files: Written into the private directory first.
@@ -60,6 +61,8 @@ class MountCommand:
         status_fd_variable: Environment variable that takes the number of an inherited pipe the client reports to.
         log_files: Further files, relative to the private directory, whose last lines tell why it failed.
         deadline_s: Seconds until a mount that is not up counts as failed.
+        is_pinned: Whether *argv* is ``mount [-t TYPE] -o OPTIONS -- WHAT MOUNT_POINT``, to be performed at a mount
+            point that is held open, so that nobody can swap another one in; so is WHAT for a bind.
     """
 
     argv: tuple[str, ...]
@@ -74,6 +77,8 @@ class MountCommand:
     status_fd_variable: str | None = None
     log_files: tuple[str, ...] = ()
     deadline_s: float = 30.0
+    is_pinned: bool = False
+    shown_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

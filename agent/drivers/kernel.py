@@ -30,6 +30,8 @@ class KernelDriver(Driver):
     """The type that mount(8) is asked for; empty where options say what to do."""
     fs_types: ClassVar[frozenset[str]]
     signs: ClassVar[tuple[Sign, ...]]
+    is_pinned: ClassVar[bool] = True
+    """False where mount(8) leaves it to a helper, which would look up the path of a descriptor and go by that."""
 
     def _build(self, context: MountContext, what: str, options: Iterable[str], *, source: str | None) -> MountCommand:
         for field in ("uid", "gid", "umask"):
@@ -48,6 +50,8 @@ class KernelDriver(Driver):
             is_client=False,
             env=ENVIRONMENT,
             deadline_s=_DEADLINE_S,
+            is_pinned=self.is_pinned,
+            shown_as=what if self.mount_type else None,
         )
 
     def classify(self, context: MountContext, failure: Failure) -> MountError:
@@ -72,6 +76,7 @@ class NfsDriver(KernelDriver):
     block: ClassVar[type[Block]] = NfsBlock
     programs = ("mount", "mount.nfs")
     mount_type = "nfs"
+    is_pinned = False
     fs_types = frozenset({"nfs", "nfs4"})
     harmless_root_errnos = frozenset({errno.EACCES, errno.EPERM})
     """A server that squashes root may hide the root directory from root and show it to its users."""
@@ -136,7 +141,9 @@ class Virtio9pDriver(TagDriver):
     """The Linux dialect with the guest's own permission checks; larger messages than the default's 8 to 128 KiB."""
     signs = (
         Sign(
-            "does not exist|No such file or directory", ErrorCode.NOT_FOUND, "the host offers no device with this tag"
+            "special device .* does not exist|No such file or directory",
+            ErrorCode.NOT_FOUND,
+            "the host offers no device with this tag",
         ),
     )
 
@@ -150,8 +157,13 @@ class BindDriver(KernelDriver):
     fs_types = frozenset()
 
     signs = (
-        Sign("does not exist|No such file or directory", ErrorCode.NOT_FOUND, "its source does not exist"),
+        Sign(
+            "special device .* does not exist|No such file or directory",
+            ErrorCode.NOT_FOUND,
+            "its source does not exist",
+        ),
         Sign("not a directory", ErrorCode.NOT_FOUND, "its source is no directory"),
+        Sign("kernel older than", ErrorCode.HELPER_MISSING, "the guest's kernel is older than 5.12"),
     )
 
     def build(self, context: MountContext) -> MountCommand:
@@ -163,7 +175,10 @@ class BindDriver(KernelDriver):
         return (_bind_source(share),)
 
 
+REPLACED = "the mount point was replaced while it was being mounted"
+
 _SIGNS = (
+    Sign("mount point was replaced", ErrorCode.DENIED, REPLACED, False),
     Sign("unknown filesystem type", ErrorCode.HELPER_MISSING, "the guest's kernel has no such file system"),
     Sign("must be superuser", ErrorCode.INTERNAL, "the agent may not mount (it must run as root)", True),
     Sign("permission denied", ErrorCode.DENIED, "the kernel refuses it"),

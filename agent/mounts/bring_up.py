@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,17 @@ from agent.mounts.liveness import Liveness, liveness_of
 from agent.mounts.ownership import belongs_to
 from agent.mounts.parts import Parts
 from agent.mounts.prepare import Prepared, refuse_stacking
-from agent.mounts.start import StartFailed, wait_until_up
+from agent.mounts.start import StartFailed, WentAstray, wait_until_up
+from agent.mounts.strays import Strays, detach_strays
 from agent.mounts.take_down import take_down
 from agent.mounts.uploads import mend_cache
 from agent.supervise.process import ClientProcess, start_client
-from weft.errors import HungError, MountError, OccupiedError, PathError
+from weft.errors import DeniedError, HungError, MountError, OccupiedError, PathError
 from weft.wire.digest import share_digest
 
 _log = structlog.get_logger(__name__)
+
+_MOUNT_PINNED = Path(__file__).resolve().with_name("mount_pinned.py")
 
 _NAMED_AT_MOST = 20
 """Covered entries named in a status."""
@@ -38,6 +42,7 @@ class _Attempt:
     """What stands so far; the undo begins from here."""
 
     live: LiveMount
+    strays: Strays
     process: ClientProcess | None = None
 
 
@@ -57,7 +62,8 @@ async def bring_up(prepared: Prepared, *, parts: Parts) -> tuple[LiveMount, Clie
     refuse_stacking(prepared, parts=parts)
     was_down = parts.live.find_live(prepared.share.share_id)
     async with AsyncExitStack() as undo:
-        attempt = _Attempt(_record_start(prepared, was_down, parts))
+        strays = Strays(prepared.command, prepared.path, before=parts.table.refresh())
+        attempt = _Attempt(_record_start(prepared, was_down, parts), strays)
         undo.push_async_callback(_undo, attempt, prepared, parts)
         attempt.live = await _make_directories(attempt.live, parts)
         await mend_cache(prepared)
@@ -66,9 +72,16 @@ async def bring_up(prepared: Prepared, *, parts: Parts) -> tuple[LiveMount, Clie
             attempt.live = _change(attempt.live, parts, process=process.identity)
         try:
             entry = await wait_until_up(
-                process, prepared.command, prepared.path, driver=prepared.driver, table=parts.table
+                process,
+                prepared.command,
+                prepared.path,
+                driver=prepared.driver,
+                table=parts.table,
+                strays=lambda: strays.find(parts.table.current, known=_places_of_others(prepared, parts)),
             )
             await _read_root(prepared, process, parts)
+        except WentAstray as astray:
+            raise _replaced(prepared) from astray
         except StartFailed as failed:
             raise _classify(prepared, failed) from failed
         live = attempt.live = _change(
@@ -171,7 +184,7 @@ def _start(prepared: Prepared, parts: Parts) -> ClientProcess:
     context, command = prepared.context, prepared.command
     places.make_private(context.private_dir, context.cache_dir, command, mount_point=prepared.path)
     process = start_client(
-        command.argv,
+        _argv(prepared),
         env=command.env,
         output=context.private_dir / places.OUTPUT_NAME,
         boot_id=parts.boot_id,
@@ -179,6 +192,14 @@ def _start(prepared: Prepared, parts: Parts) -> ClientProcess:
     )
     _log.debug("process.started", share=prepared.share.id, pid=process.identity.pid)
     return process
+
+
+def _argv(prepared: Prepared) -> tuple[str, ...]:
+    argv = prepared.command.argv
+    if not prepared.command.is_pinned:
+        return argv
+    what = prepared.sources.get(argv[-2], argv[-2])
+    return (sys.executable, "-I", "-S", str(_MOUNT_PINNED), *argv[:-2], what, argv[-1])
 
 
 async def _read_root(prepared: Prepared, process: ClientProcess, parts: Parts) -> None:
@@ -206,12 +227,37 @@ def _classify(prepared: Prepared, failed: StartFailed) -> MountError:
     return error
 
 
+def _replaced(prepared: Prepared) -> DeniedError:
+    """Name what only a user of the guest who owns a directory above can have done; he may stop doing it."""
+    return DeniedError(
+        f"cannot mount share {prepared.share.id!r} at {prepared.path!r}: "
+        "the mount point was replaced while it was being mounted",
+        is_permanent=False,
+    )
+
+
+def _places_of_others(prepared: Prepared, parts: Parts) -> frozenset[str]:
+    return frozenset(live.real_path for live in parts.live.live() if live.share_id != prepared.share.share_id)
+
+
 async def _undo(attempt: _Attempt, prepared: Prepared, parts: Parts) -> None:
     """Leave nothing; a share that was mounted here before stays remembered, so that a later repair knows it."""
     try:
+        await _detach_strays(attempt, prepared, parts)
         await take_down(attempt.live, attempt.process, parts=parts, is_drained=True)
+        await _detach_strays(attempt, prepared, parts)  # a client stopped halfway may have mounted since
     except MountError as exc:  # why the start failed matters more; the record stays, and the next try begins with it
         _log.error("unmount.failed", share=prepared.share.id, mount_point=prepared.path, error=str(exc))
         return
     if prepared.is_first:
         parts.forget_if_down(prepared.share.share_id)
+
+
+async def _detach_strays(attempt: _Attempt, prepared: Prepared, parts: Parts) -> None:
+    await detach_strays(
+        attempt.strays,
+        share=prepared.share.id,
+        table=parts.table,
+        walker=parts.walker,
+        known=_places_of_others(prepared, parts),
+    )

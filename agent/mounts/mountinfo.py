@@ -165,6 +165,10 @@ class MountTable:
         """Return every mount whose source begins with *prefix*, covered or not, in the table's order."""
         return tuple(entry for entry in self.entries if entry.source.startswith(prefix))
 
+    def with_source(self, source: str) -> tuple[MountEntry, ...]:
+        """Return every mount with exactly this source, covered or not, in the table's order."""
+        return tuple(self._by_source.get(source, ()))
+
     def find(self, mount_id: int) -> MountEntry | None:
         """Return the mount with this id, if there is one."""
         return self._by_id.get(mount_id)
@@ -194,6 +198,13 @@ class MountTable:
     @cached_property
     def _by_id(self) -> dict[int, MountEntry]:
         return {entry.mount_id: entry for entry in self.entries}
+
+    @cached_property
+    def _by_source(self) -> dict[str, list[MountEntry]]:
+        sources = defaultdict(list)
+        for entry in self.entries:
+            sources[entry.source].append(entry)
+        return sources
 
     @cached_property
     def _by_point(self) -> dict[str, list[MountEntry]]:

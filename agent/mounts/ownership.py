@@ -36,7 +36,7 @@ def parse_source(entry: MountEntry) -> SourceName | None:
     Returns:
         None where it does not carry our source, or where an ordinary user mounted it and chose that source.
     """
-    if not entry.source.startswith(OUR_SOURCE_PREFIX) or not _is_mounted_by_root(entry):
+    if not entry.source.startswith(OUR_SOURCE_PREFIX) or not is_mounted_by_root(entry):
         return None
     name, _, shape = entry.source.removeprefix(OUR_SOURCE_PREFIX).rpartition(":")
     try:
@@ -45,7 +45,7 @@ def parse_source(entry: MountEntry) -> SourceName | None:
         return None
 
 
-def _is_mounted_by_root(entry: MountEntry) -> bool:
+def is_mounted_by_root(entry: MountEntry) -> bool:
     """FUSE is what ordinary users may mount; the kernel notes who did."""
     is_fuse = entry.fs_type == "fuse" or entry.fs_type.startswith("fuse.")
     return not is_fuse or "user_id=0" in entry.super_options
@@ -64,7 +64,7 @@ def belongs_to(entry: MountEntry, live: LiveMount, *, boot_id: str) -> bool:
         return False
     is_there = entry.mount_point == live.real_path
     if is_there and live.source.startswith(OUR_SOURCE_PREFIX) and entry.source == live.source:
-        return _is_mounted_by_root(entry)
+        return is_mounted_by_root(entry)
     if live.mount_id:
         known = (live.mount_id, live.device, live.root, live.source)
         return (entry.mount_id, entry.device, entry.root, entry.source) == known

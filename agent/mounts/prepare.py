@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from agent.drivers.base import Driver, MountCommand, MountContext
 from agent.mounts.ownership import source_of
@@ -34,6 +35,8 @@ class Prepared:
         command: How it is started.
         is_first: Whether the share was never mounted at this place.
         covered: What was written into its directory while it was away, and will be hidden by it.
+        sources: The guest's own directories that it shows: as the share names them → once links in their allowed root
+            are resolved.
     """
 
     share: ShareMount
@@ -42,6 +45,7 @@ class Prepared:
     command: MountCommand
     is_first: bool
     covered: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -71,7 +75,7 @@ async def prepare(share: ShareMount, *, standing_at: str | None, is_first: bool,
     driver.require_programs(parts.programs)
     decide_place(share.mount_point, policy=parts.policy)
     resolved = parts.resolve(share)
-    await _check_sources(driver, resolved, parts)
+    sources = await _check_sources(driver, resolved, parts)
     place = await find_place(share, standing_at=standing_at, is_first=is_first, parts=parts)
     context = parts.context(resolved, path=place.path, source=source_of(share))
     command = driver.build(context)
@@ -81,7 +85,13 @@ async def prepare(share: ShareMount, *, standing_at: str | None, is_first: bool,
     except TimeoutError as exc:
         raise MountTimeoutError(f"cannot check share {share.id!r} in {parts.limits.check_s:g} s") from exc
     return Prepared(
-        share=share, driver=driver, context=context, command=command, is_first=is_first, covered=place.covered
+        share=share,
+        driver=driver,
+        context=context,
+        command=command,
+        is_first=is_first,
+        covered=place.covered,
+        sources=sources,
     )
 
 
@@ -128,7 +138,10 @@ def refuse_stacking(prepared: Prepared, *, parts: Parts) -> None:
         raise OccupiedError(f"{refuse}: it would hide what is mounted at {hidden[0]!r}", detail="\n".join(hidden))
 
 
-async def _check_sources(driver: Driver, resolved: ShareMount, parts: Parts) -> None:
+async def _check_sources(driver: Driver, resolved: ShareMount, parts: Parts) -> Mapping[str, str]:
+    sources = {}
     for source in driver.source_paths(resolved):
         facts = await parts.walker.inspect(source, parts.policy.source_roots)
         decide_source(source, facts, policy=parts.policy)
+        sources[source] = facts.resolved_path
+    return sources

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from agent.drivers.base import Driver, MountCommand
 from agent.mounts.mountinfo import MountEntry, MountTable
@@ -31,11 +32,29 @@ class StartFailed(WeftError):
         self.root_errno = root_errno
 
 
+class WentAstray(StartFailed):
+    """It was mounted, but elsewhere: its mount point was replaced meanwhile."""
+
+
 async def wait_until_up(
-    process: ClientProcess, command: MountCommand, path: str, *, driver: Driver, table: MountTableWatcher
+    process: ClientProcess,
+    command: MountCommand,
+    path: str,
+    *,
+    driver: Driver,
+    table: MountTableWatcher,
+    strays: Callable[[], tuple[MountEntry, ...]] = tuple,
 ) -> MountEntry:
     """
     Wait for the mount of *process* to show at *path*; every step is an event, nothing is polled.
+
+    Args:
+        process: What was started.
+        command: How.
+        path: Where its mount belongs.
+        driver: Knows what it reports.
+        table: The mount table.
+        strays: Says what it mounted elsewhere.
 
     Returns:
         Its entry. A command that mounts and returns has also ended well by then: what it does after mount(2), such as
@@ -43,8 +62,9 @@ async def wait_until_up(
 
     Raises:
         StartFailed: it ended or said no, or the command's deadline passed.
+        WentAstray: its mount shows elsewhere.
     """
-    race = _Race(process, command, path, driver, table)
+    race = _Race(process, command, path, driver, table, strays)
     unsubscribe = table.subscribe(lambda _: race.look())
     forget_exit = process.on_exit(race.look)
     if process.status_pipe is not None:
@@ -80,11 +100,17 @@ class _Race:
     """Who comes first."""
 
     def __init__(
-        self, process: ClientProcess, command: MountCommand, path: str, driver: Driver, table: MountTableWatcher
+        self,
+        process: ClientProcess,
+        command: MountCommand,
+        path: str,
+        driver: Driver,
+        table: MountTableWatcher,
+        strays: Callable[[], tuple[MountEntry, ...]],
     ) -> None:
         self.outcome: asyncio.Future[MountEntry] = asyncio.get_running_loop().create_future()
         self._process, self._command, self._path = process, command, path
-        self._driver, self._table = driver, table
+        self._driver, self._table, self._strays = driver, table, strays
 
     def look(self) -> None:
         if self.outcome.done():
@@ -93,6 +119,8 @@ class _Race:
             self._judge_exit()
         elif self._command.is_client and (entry := find_started(self._command, self._path, self._table.current)):
             self.outcome.set_result(entry)
+        elif self._command.is_client and self._strays():
+            self.outcome.set_exception(WentAstray(None))
 
     def listen(self) -> None:
         assert self._process.status_pipe is not None
@@ -105,6 +133,8 @@ class _Race:
         if not self._command.is_client and self._process.exit_code == 0:
             entry = find_started(self._command, self._path, self._table.refresh())
         if entry is None:
-            self.outcome.set_exception(StartFailed(self._process.exit_code))
+            self._table.refresh()
+            failure = WentAstray if self._strays() else StartFailed
+            self.outcome.set_exception(failure(self._process.exit_code))
         else:
             self.outcome.set_result(entry)

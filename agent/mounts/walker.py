@@ -221,6 +221,19 @@ class Walker:
                 raise NotMountedError(f"cannot unmount {path!r}: nothing is mounted there") from exc
             raise
 
+    async def detach(self, path: str, mount_id: int, *, deadline_s: float = CALL_DEADLINE_S) -> bool:
+        """
+        Take the mount with this id out of the tree, if *path* leads to it over no symbolic link.
+
+        Returns:
+            False where *path* leads elsewhere; nothing was unmounted then.
+
+        Raises:
+            PathError, HungError: it cannot be reached.
+        """
+        is_detached: bool = await self._ask("detach", path, "detach", deadline_s, mount_id=mount_id)
+        return is_detached
+
     async def open_holders(self, path: str, *, deadline_s: float = CALL_DEADLINE_S) -> tuple[Holder, ...]:
         """Name the processes that keep the mount at *path* busy, one path each; bounded."""
         found = await self._ask("find holders of", path, "find_holders", deadline_s)

@@ -14,6 +14,7 @@ ENTRIES_AT_MOST: Final = 256
 """Names listed of one directory: enough to tell ours from foreign ones, and they fit one packet."""
 
 _WALK: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_MNT_DETACH: Final = 2
 _UMOUNT_NOFOLLOW: Final = 8
 _FUSECTL: Final = "/sys/fs/fuse/connections"
 
@@ -69,8 +70,29 @@ def inspect(path: str, root: str | None, resolved_root: str | None) -> dict[str,
     if stat.S_ISLNK(mode):
         facts["symlink_at"] = at
     if stat.S_ISDIR(mode):
-        facts["entries"] = tuple(sorted(read_root(f"/proc/self/fd/{fd}/.", ENTRIES_AT_MOST)))
+        names_in_it = read_root(f"/proc/self/fd/{fd}/.", ENTRIES_AT_MOST)
+        facts["entries"] = tuple(sorted(name for name in names_in_it if not _is_empty_directory(fd, name)))
     return facts
+
+
+def _is_empty_directory(parent: int, name: str) -> bool:
+    """Say whether *name* is a directory with nothing in it; what is mounted there is not looked at."""
+    try:
+        fd = os.open(name, _WALK | os.O_DIRECTORY, dir_fd=parent)
+    except OSError:
+        return False
+    try:
+        return _mount_id(fd) == _mount_id(parent) and not read_root(f"/proc/self/fd/{fd}/.", 1)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def _mount_id(fd: int) -> str:
+    """Read on which mount *fd* lies; unlike ``fstat`` this asks no file system."""
+    with open(f"/proc/self/fdinfo/{fd}") as lines:
+        return next(line for line in lines if line.startswith("mnt_id:"))
 
 
 def _kind(mode: int) -> str:
@@ -152,6 +174,18 @@ def unmount(path: str, flags: int) -> None:
     _libc("umount2", os.fsencode(path), flags | _UMOUNT_NOFOLLOW)
 
 
+def detach(path: str, mount_id: int) -> bool:
+    """Detach the mount with this id, if *path* leads to it over no symbolic link; nothing else is ever unmounted."""
+    fd = os.open("/", _WALK)
+    for name in _names(path):
+        fd = os.open(name, _WALK | os.O_DIRECTORY, dir_fd=fd)
+    with open(f"/proc/self/fdinfo/{fd}") as lines:
+        if f"mnt_id:\t{mount_id}\n" not in lines:
+            return False
+    _libc("umount2", f"/proc/self/fd/{fd}".encode(), _MNT_DETACH)
+    return True
+
+
 def abort(connection: str) -> None:
     """Abort the FUSE connection of this number: everybody who waits for its client gets an error."""
     directory = f"{_FUSECTL}/{connection}"
@@ -191,7 +225,8 @@ CALLS: Final[dict[str, Callable[..., Any]]] = {
     "set_mode": set_mode,
     "remove_directory": remove_directory,
     "unmount": unmount,
+    "detach": detach,
     "abort": abort,
     "find_holders": find_holders,
 }
-NEEDS_LIBC: Final = frozenset({"unmount", "abort"})
+NEEDS_LIBC: Final = frozenset({"unmount", "detach", "abort"})
