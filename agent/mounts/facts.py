@@ -30,7 +30,7 @@ class PathFacts:
         symlink_at: *ended_at* if that is a symbolic link, else None.
         resolved_root: The allowed root that *path* lies in, its own links resolved; None where no root holds *path*.
         resolved_path: *path* with that root resolved: where a mount would really stand in mountinfo.
-        entries: Names in a directory, sorted, at most a few hundred.
+        entries: Names in a directory, sorted, at most a few hundred; an empty directory is none, for it hides nothing.
         mode: Permission bits of what is at *ended_at*, 0 if missing.
     """
 

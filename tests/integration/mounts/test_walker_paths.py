@@ -77,9 +77,17 @@ async def test_a_huge_directory_is_read_in_part(walker: Walker, place: Path) -> 
 async def test_a_name_that_is_no_text_survives(walker: Walker, place: Path) -> None:
     """Its bytes come back, so that it can be named and used."""
     name = b"\xff\xfe".decode("utf-8", "surrogateescape")
-    (place / name).mkdir()
+    (place / name / "inner").mkdir(parents=True)
     assert (await walker.inspect(str(place), [])).entries == (name,)
     assert (await walker.inspect(str(place / name), [])).kind is PathKind.DIRECTORY
+
+
+async def test_an_empty_directory_hides_nothing(walker: Walker, place: Path, mount_tmpfs: MountTmpfs) -> None:
+    """It is no entry; a directory with something in it, and one on which something is mounted, are."""
+    (place / "bare").mkdir()
+    (place / "full" / "inner").mkdir(parents=True)
+    mount_tmpfs("mounted")
+    assert (await walker.inspect(str(place), [])).entries == ("full", "mounted")
 
 
 async def test_missing_directories_are_made_and_told(walker: Walker, place: Path) -> None:
