@@ -238,7 +238,8 @@ class _Planner:
     def _begin_unmount(self, share_id: ShareId) -> None:
         if self._lies_under_dead(share_id):
             return
-        if self._is_sick(share_id):
+        if share_id not in self.there or self._is_sick(share_id):
+            # Nothing has to go down before what is gone already; only its record is tidied.
             self._begin(StepKind.UNMOUNT, share_id)
         else:
             self._bring_down([share_id])

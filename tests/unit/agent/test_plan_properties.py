@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.desired import Desired, Entry, Origin
@@ -120,6 +120,17 @@ class World:
 
 @settings(max_examples=200, deadline=None)
 @given(lists=st.lists(LISTS, min_size=1, max_size=4), seed=st.integers(0, 2**32))
+@example(  # two shares that stood on a lost one took turns in coming and going, for ever
+    lists=[
+        [
+            bind("s0", "/mnt/a/b", source="/srv/1"),
+            bind("s1", "/mnt/a", source="/mnt/d/e/s"),
+            bind("s2", "/mnt/d", source="/srv/1"),
+        ],
+        [bind("s0", "/mnt/f", source="/mnt/d/e/s"), bind("s1", "/mnt/a", source="/mnt/d/e/s")],
+    ],
+    seed=1173,
+)
 def test_any_sequence_of_lists_converges_through_legal_steps(lists: list[list[ShareMount]], seed: int) -> None:
     """Steps never overlap or ask for the impossible, and in calm weather exactly the unshadowed shares stand."""
     world = World(seed)
