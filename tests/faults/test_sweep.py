@@ -22,7 +22,7 @@ from weft.errors import ErrorCode, HungError, MountError, PathError
 from weft.wire.share import ShareMount
 from weft.wire.status import ShareState
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.sweep]
 
 ENOUGH = 200
 """More calls than any run makes; a sweep that comes so far would never end."""

@@ -18,7 +18,7 @@ from tests.parts.leftovers import find_leftovers, remove_leftovers
 from tests.parts.shares import bind
 from weft.wire.share import ShareMount
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.sweep]
 
 ENOUGH = 200
 """More calls than any life makes."""
