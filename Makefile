@@ -9,7 +9,7 @@ SECONDS ?= 600
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test unit faults test-guest chaos lint bench docs clean
+.PHONY: help venv demo test unit sweep faults test-guest chaos lint bench docs clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
