@@ -145,18 +145,18 @@ async def test_f26_process_with_the_pid_of_a_dead_client_is_left_alone(guest: Fa
 async def test_f31_shares_that_hang_or_fail_delay_no_other(
     guest: FaultyGuest, sftp: RcloneServer, timings: Timings
 ) -> None:
-    """Five whose server says nothing and five that fail stand beside ten that are mounted at once."""
+    """Five whose server says nothing and five that fail stand beside forty that are mounted at once."""
     sftp.suspend()
     hung = [guest.rclone(f"hung-{n}", config=sftp.config) for n in range(5)]
     failing = [guest.bind(f"failing-{n}", Path("/etc")) for n in range(5)]
-    good = [guest.bind(f"good-{n}") for n in range(10)]
+    good = [guest.bind(f"good-{n}") for n in range(40)]
     names = {share.id for share in good}
     async with guest.agent:
         timings.injected()
         await guest.publish(*hung, *failing, *good)
         await guest.agent.until(
             lambda status: {name for name, state in states_of(status).items() if state == "mounted"} == names,
-            deadline_s=3,
+            deadline_s=10,
         )
         timings.detected()
         sftp.resume()
