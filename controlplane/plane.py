@@ -12,12 +12,12 @@ from typing import Self
 from nats.aio.client import Client
 
 from controlplane.catalog import Catalog
+from controlplane.checkup import CheckingUp
 from controlplane.commands import Commands
 from controlplane.comparing import Comparing
 from controlplane.connections import Connections
 from controlplane.exchange import Exchange
 from controlplane.forgetting import Forgetting
-from controlplane.observing import Observing
 from controlplane.publisher import Publisher
 from controlplane.rolling import Rolling
 from controlplane.roster import Roster
@@ -26,7 +26,7 @@ from controlplane.streams import InitReport, ensure
 from weft.link import Link, LinkOptions
 
 
-class ControlPlane(Serving, Observing, Connections, Rolling, Forgetting, Exchange, Comparing):
+class ControlPlane(Serving, CheckingUp, Connections, Rolling, Forgetting, Exchange, Comparing):
     """
     The operator's side over one connection; ``async with`` it.
 

@@ -43,6 +43,7 @@ COMMANDS = {
     "recover": "recover",
     "rollout": "rollout",
     "route": "route",
+    "doctor": "doctor",
     "serve": "serve",
     "class": "class_",
     "vm": "vm",
