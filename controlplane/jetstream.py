@@ -13,8 +13,8 @@ from controlplane.stored import StoredMessage
 from weft.errors import (
     BrokerDeniedError,
     BrokerError,
-    BrokerUnreachableError,
     NoJetStreamError,
+    NoLeaderError,
     NoRespondersError,
     StreamMissingError,
 )
@@ -106,7 +106,7 @@ def _translated(error: Mapping[str, Any], stream: str) -> BrokerError:
     if err_code == STREAM_NOT_FOUND:
         return StreamMissingError(f"cannot find stream {stream!r} (run 'weft init' to create it)")
     if err_code in _NO_QUORUM or error.get("code") == 503:
-        return BrokerUnreachableError(f"cannot use {about}: {text}; try again when its cluster has a leader")
+        return NoLeaderError(f"cannot use {about}: {text}; try again when its cluster has a leader")
     if error.get("code") == 403:
         return BrokerDeniedError(f"cannot use {about}: {text}")
     return ApiError(f"cannot use {about}: {text}", err_code=err_code)

@@ -229,6 +229,10 @@ class BrokerUnreachableError(BrokerError):
     """No answer from the broker in time."""
 
 
+class NoLeaderError(BrokerUnreachableError):
+    """The broker's cluster has no leader at the moment, or this node does not know it yet."""
+
+
 class BrokerDeniedError(BrokerError):
     """The broker refuses these credentials, or this subject to these credentials."""
 
