@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +15,7 @@ from agent.drivers.registry import load_drivers
 from agent.mounts.policy import Policy
 from agent.programs import Programs
 from weft.errors import CommandNotFoundError, ConfigError, MountError
+from weft.finding import Finding, Verdict
 from weft.wire.paths import system_directory_of
 
 _VERSION_DEADLINE_S: Final = 5.0
@@ -24,34 +23,6 @@ _FREE_AT_LEAST_BYTES: Final = 64 << 20
 """Below this, a ledger or a cached upload may soon find no room."""
 _FUSE: Final = Path("/dev/fuse")
 _FUSECTL: Final = Path("/sys/fs/fuse/connections")
-
-
-class Verdict(enum.StrEnum):
-    """How one check ended."""
-
-    GOOD = "ok"
-    NOTE = "note"
-    """Worth knowing; nothing has to be done unless something that needs it is wanted."""
-    BAD = "bad"
-    """Something must be done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """
-    What one check found.
-
-    Attributes:
-        check: What was looked at.
-        verdict: How it ended.
-        message: What was found.
-        advice: What to do; empty where nothing has to be done.
-    """
-
-    check: str
-    verdict: Verdict
-    message: str
-    advice: str = ""
 
 
 async def check_guest(config: AgentConfig) -> list[Finding]:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import msgspec
 
-from agent.checkup import Finding, Verdict
 from agent.config import AgentConfig, build_link_options
 from agent.control_client import ask
 from agent.stored import StoredState
@@ -19,6 +18,7 @@ from weft.errors import (
     NoRespondersError,
     WeftError,
 )
+from weft.finding import Finding, Verdict
 from weft.link import Link
 from weft.link.options import without_login
 from weft.wire.ids import VmId

@@ -2,48 +2,19 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from controlplane.jetstream import ask
 from controlplane.observing import Observing
 from controlplane.streams import STREAMS, StreamSpec, differing_settings, has_fast_ingest, wanted_settings
 from controlplane.views import VmView
 from weft.errors import BrokerError, StreamMissingError, WeftError
+from weft.finding import Finding, Verdict
 from weft.link import Link
 
 CLOCK_AHEAD_AT_MOST_S = 30.0
 """Further apart, times that an operator gives (an expiry, an age) mean something else in guests."""
 NAMED_AT_MOST = 5
-
-
-class Verdict(enum.StrEnum):
-    """How one check ended."""
-
-    GOOD = "ok"
-    NOTE = "note"
-    """Worth knowing; nothing has to be done."""
-    BAD = "bad"
-    """Something must be done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """
-    What one check found.
-
-    Attributes:
-        check: What was looked at.
-        verdict: How it ended.
-        message: What was found.
-        advice: What to do; empty where nothing has to be done.
-    """
-
-    check: str
-    verdict: Verdict
-    message: str
-    advice: str = ""
 
 
 class CheckingUp(Observing):

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from agent.checkup import Finding, Verdict, check_guest
+from agent.checkup import check_guest
 from agent.cli.question import Commands
 from agent.config import AgentConfig, load_config
 from agent.identity import find_identity
 from weft.errors import ConfigError
+from weft.finding import Finding, Verdict
 from weft.logs import configure_logs
 
 

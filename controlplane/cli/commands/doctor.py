@@ -25,8 +25,8 @@ def command(output: str) -> None:
       weft doctor -o json
     """
     findings = with_plane(lambda plane: plane.check_up())
-    from controlplane.checkup import Verdict
     from controlplane.cli.output import Column, Row, format_listing
+    from weft.finding import Verdict
 
     columns = (Column("CHECK"), Column("RESULT"), Column("FOUND"), Column("DO"))
     rows = [

@@ -3,8 +3,8 @@
 import pytest
 
 from controlplane import ControlPlane
-from controlplane.checkup import Verdict
 from tests.parts.broker import Broker
+from weft.finding import Verdict
 
 pytestmark = pytest.mark.integration
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.checkup import Finding, Verdict, check_credentials, check_directory, check_fuse, check_root, check_roots
+from agent.checkup import check_credentials, check_directory, check_fuse, check_root, check_roots
 from agent.checkup_link import judge_clock
 from agent.cli.doctor import build_lines
+from weft.finding import Finding, Verdict
 
 
 def test_only_root_can_mount() -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from controlplane.checkup import Verdict, check_clock, check_guests
+from controlplane.checkup import check_clock, check_guests
 from controlplane.views import VmView
+from weft.finding import Verdict
 from weft.wire.ids import VmId
 from weft.wire.status import VmStatus
 
