@@ -27,10 +27,10 @@ demo: venv ## The whole story on this machine: broker, guests, class, real mount
 	@$(BIN)/weft demo
 
 test: venv lint ## Every test, the integration tests included; under ten minutes (sweep, test-guest and chaos are apart)
-	$(PYTEST) -q --reruns 1 -m "not sweep"
+	$(PYTEST) -q -m "not sweep"
 
 sweep: venv ## Let each call of the engine fail, and be the agent's last, one run after another (as root; some minutes)
-	$(PYTEST) -q --reruns 1 -m sweep tests/faults
+	$(PYTEST) -q -m sweep tests/faults
 
 unit: venv ## Only the tests that need nothing but Python
 	$(PYTEST) -q tests/unit
