@@ -9,7 +9,7 @@ SECONDS ?= 600
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test unit sweep faults test-guest chaos lint bench docs clean
+.PHONY: help venv demo test unit sweep attack faults test-guest chaos lint bench docs clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,10 +27,13 @@ demo: venv ## The whole story on this machine: broker, guests, class, real mount
 	@$(BIN)/weft demo
 
 test: venv lint ## Every test, the integration tests included; under ten minutes (sweep, test-guest and chaos are apart)
-	$(PYTEST) -q -m "not sweep"
+	$(PYTEST) -q -m "not sweep and not long_attack"
 
 sweep: venv ## Let each call of the engine fail, and be the agent's last, one run after another (as root; some minutes)
 	$(PYTEST) -q -m sweep tests/faults
+
+attack: venv ## Try whatever a hostile publisher, guest, local user or text may try; prints the number of probes (as root)
+	$(PYTEST) -q tests/attack
 
 unit: venv ## Only the tests that need nothing but Python
 	$(PYTEST) -q tests/unit
