@@ -24,6 +24,7 @@ from agent.feed import Feed
 from agent.identity import Identity
 from agent.inbox import Inbox, NewState
 from agent.ledger import Held, Ledger
+from agent.mounts.cage import Views
 from agent.mounts.engine import MountEngine
 from agent.mounts.liveness_watch import Rhythm
 from agent.mounts.places import private_root
@@ -94,6 +95,7 @@ class Agent:
             on_change=self._note_loss,
             on_remark=self._note_remark,
             is_shielding=config.shield,
+            views=Views(read_only=config.client_paths, writable=config.client_writable_paths),
             rhythm=Rhythm(
                 interval_s=config.probe_interval_s,
                 deadline_s=config.probe_deadline_s,

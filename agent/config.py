@@ -41,6 +41,9 @@ class AgentConfig:
         allow: Roots below which shares may be mounted.
         allow_source: Roots below which directories of the guest may be shown.
         allow_option: Options of backends that touch files of this guest or run commands here, and are allowed.
+        client_paths: Paths that FUSE clients see besides what their shares name, read-only: a client's libraries,
+            certificates that an allowed option names.
+        client_writable_paths: The same for what clients may change: a cache on a disk of its own.
         shield: Whether directories made for mount points are closed to users while nothing is mounted on them.
         share_mounts: Boot file.
         probe_interval_s: Between two questions to each mount whether it answers.
@@ -63,6 +66,8 @@ class AgentConfig:
     allow: tuple[str, ...] = DEFAULT_ROOTS
     allow_source: tuple[str, ...] = DEFAULT_ROOTS
     allow_option: tuple[str, ...] = ()
+    client_paths: tuple[str, ...] = ()
+    client_writable_paths: tuple[str, ...] = ()
     shield: bool = False
     share_mounts: Path | None = None
     probe_interval_s: float = 15.0
@@ -153,6 +158,8 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "allow": _roots,
     "allow_source": _roots,
     "allow_option": _options,
+    "client_paths": _roots,
+    "client_writable_paths": _roots,
     "shield": _switch,
     "share_mounts": _path,
     "probe_interval_s": _seconds,

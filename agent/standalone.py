@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ from agent.credentials import CredentialResolver
 from agent.desired import Desired, Entry, Origin
 from agent.drivers.registry import load_drivers
 from agent.ledger import Ledger
+from agent.mounts.cage import Views
 from agent.mounts.engine import MountEngine
 from agent.mounts.places import private_root
 from agent.mounts.policy import DEFAULT_ROOTS, Policy
@@ -45,6 +46,7 @@ class Surroundings:
         allow: Roots below which shares may be mounted.
         allow_source: Roots below which directories of the guest may be shown.
         allow_options: Options of backends that touch files of the guest or run commands on it, and are allowed.
+        views: What clients see of the guest besides what their shares name.
         is_shielding: Whether directories made for mount points are closed while nothing is mounted on them.
     """
 
@@ -53,6 +55,7 @@ class Surroundings:
     allow: tuple[str, ...] = DEFAULT_ROOTS
     allow_source: tuple[str, ...] = DEFAULT_ROOTS
     allow_options: frozenset[str] = frozenset()
+    views: Views = field(default_factory=Views)
     is_shielding: bool = False
 
 
@@ -183,6 +186,7 @@ def _make_engine(
         on_change=tell_change,
         on_remark=tell_remark,
         is_shielding=where.is_shielding,
+        views=where.views,
     )
 
 

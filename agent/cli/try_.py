@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agent.cli.question import Commands
 from agent.config import AgentConfig, load_config
+from agent.mounts.cage import Views
 from agent.reconcile.reconciler import Progress
 from agent.reconcile.standing import Standing
 from agent.share_file import load_share_file
@@ -61,6 +62,7 @@ def _surroundings(config: AgentConfig) -> Surroundings:
         allow=config.allow,
         allow_source=config.allow_source,
         allow_options=frozenset(config.allow_option),
+        views=Views(read_only=config.client_paths, writable=config.client_writable_paths),
         is_shielding=config.shield,
     )
 

@@ -19,7 +19,8 @@ class MountContext:
     Everything a driver may look at.
 
     Attributes:
-        share: The spec, credential references already resolved.
+        share: The spec, credential references already resolved. Its mount point is where the client is to mount: a
+            place in its own mount namespace, from which the engine takes the mount over.
         source: The text to show as source in mountinfo, where the client lets one choose.
         private_dir: The mount's own directory (0700), short enough for a UNIX socket below it.
         cache_dir: The share's own directory for cached data (0700); survives remounts and reboots.
@@ -50,8 +51,8 @@ class MountCommand:
         argv: Program (absolute) and arguments; no secret may stand here.
         fs_types: Types that mountinfo may show for it; empty where any may (a bind shows that of its source).
         source: Source that mountinfo must show; None where the kernel decides.
-        shown_as: Source that mountinfo most likely shows where *source* is None; only tells a mount that went astray.
-        is_client: True for a process that serves the mount as long as it lives, False for one that mounts and returns.
+        is_client: True for a process that serves the mount as long as it lives. False for a run of mount(8) that
+            returns: *argv* is then ``mount [-t TYPE] -o OPTIONS -- WHAT MOUNT_POINT``; WHAT of a bind is held open.
         env: The whole environment of the process; nothing is inherited.
         files: Written into the private directory first.
         directories: Made (0700) first, relative to the private directory or absolute.
@@ -61,8 +62,10 @@ class MountCommand:
         status_fd_variable: Environment variable that takes the number of an inherited pipe the client reports to.
         log_files: Further files, relative to the private directory, whose last lines tell why it failed.
         deadline_s: Seconds until a mount that is not up counts as failed.
-        is_pinned: Whether *argv* is ``mount [-t TYPE] -o OPTIONS -- WHAT MOUNT_POINT``, to be performed at a mount
-            point that is held open, so that nobody can swap another one in; so is WHAT for a bind.
+        needs_proc: Whether the client must see ``/proc``, read-only.
+        capabilities: What it needs besides CAP_SYS_ADMIN, as ``cage`` names them.
+        may_listen: Whether it may accept connections. One that may not believes that it does, and nobody reaches it.
+        starting_files: Names among *files* that are removed once the mount is up.
     """
 
     argv: tuple[str, ...]
@@ -77,8 +80,10 @@ class MountCommand:
     status_fd_variable: str | None = None
     log_files: tuple[str, ...] = ()
     deadline_s: float = 30.0
-    is_pinned: bool = False
-    shown_as: str | None = None
+    needs_proc: bool = True
+    capabilities: frozenset[str] = frozenset()
+    may_listen: bool = True
+    starting_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Final
 
 from agent.drivers.base import Driver, Failure, MountCommand, MountContext, PrivateFile
 from agent.drivers.cubefs_config import build_config
-from agent.drivers.cubefs_control import answers_control
 from agent.drivers.cubefs_master import check_access
 from agent.drivers.failures import Sign, classify
 from agent.drivers.programs import build_environment, build_links
@@ -104,6 +103,8 @@ class CubefsDriver(Driver):
             status_fd_variable="DAEMONIZE_STATUS_FD",
             log_files=(f"{_LOG_DIR}/client/client/output.log",),
             deadline_s=_START_DEADLINE_S,
+            capabilities=frozenset({"CAP_SYS_RESOURCE"}),
+            may_listen=False,  # its control port asks nobody for a password, and ends the client for who asks
         )
 
     def classify(self, context: MountContext, failure: Failure) -> MountError:
@@ -123,9 +124,6 @@ class CubefsDriver(Driver):
     async def check(self, context: MountContext, *, deadline_s: float) -> None:
         self.build(context)
         await check_access(context.share.id, _block(context.share), deadline_s=deadline_s)
-
-    async def is_answering(self, context: MountContext, pid: int, *, deadline_s: float) -> bool:
-        return await answers_control(pid, deadline_s=deadline_s)
 
 
 def _block(share: ShareMount) -> CubefsBlock:

@@ -81,7 +81,7 @@ def build_config(
         "logLevel": "error",
         "enableAudit": False,  # one line per operation would fill the run directory, which is memory
         "enableUnixPermission": True,
-        "locallyProf": True,  # its control port, which asks for no password, stays on loopback
+        "locallyProf": True,  # the client may not listen at all; this is the second lock
         "exporterEnable": False,
         "requestTimeout": REQUEST_TIMEOUT_S,
         "clientOpTimeOut": 0,  # otherwise requestTimeout must be larger; this one only logs

@@ -30,8 +30,6 @@ class KernelDriver(Driver):
     """The type that mount(8) is asked for; empty where options say what to do."""
     fs_types: ClassVar[frozenset[str]]
     signs: ClassVar[tuple[Sign, ...]]
-    is_pinned: ClassVar[bool] = True
-    """False where mount(8) leaves it to a helper, which would look up the path of a descriptor and go by that."""
 
     def _build(self, context: MountContext, what: str, options: Iterable[str], *, source: str | None) -> MountCommand:
         for field in ("uid", "gid", "umask"):
@@ -50,8 +48,6 @@ class KernelDriver(Driver):
             is_client=False,
             env=ENVIRONMENT,
             deadline_s=_DEADLINE_S,
-            is_pinned=self.is_pinned,
-            shown_as=what if self.mount_type else None,
         )
 
     def classify(self, context: MountContext, failure: Failure) -> MountError:
@@ -76,7 +72,6 @@ class NfsDriver(KernelDriver):
     block: ClassVar[type[Block]] = NfsBlock
     programs = ("mount", "mount.nfs")
     mount_type = "nfs"
-    is_pinned = False
     fs_types = frozenset({"nfs", "nfs4"})
     harmless_root_errnos = frozenset({errno.EACCES, errno.EPERM})
     """A server that squashes root may hide the root directory from root and show it to its users."""

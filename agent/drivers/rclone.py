@@ -84,6 +84,8 @@ class RcloneDriver(Driver):
             directories=("bin", str(context.cache_dir)),
             links=build_links(context.programs, {"fusermount3": "fusermount3"}),
             secrets=config.obscured,
+            needs_proc=False,
+            starting_files=(_CONFIG,) if self.source_paths(share) else (),
         )
 
     def classify(self, context: MountContext, failure: Failure) -> MountError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,14 @@ import structlog
 from agent.actual import LiveMount, Stage
 from agent.drivers.base import Failure
 from agent.mounts import places
+from agent.mounts.cage import build_cage
+from agent.mounts.cage_files import copy_etc
 from agent.mounts.liveness import Liveness, liveness_of
+from agent.mounts.mountinfo import MountEntry
 from agent.mounts.ownership import belongs_to
 from agent.mounts.parts import Parts
 from agent.mounts.prepare import Prepared, refuse_stacking
-from agent.mounts.start import StartFailed, WentAstray, wait_until_up
-from agent.mounts.strays import Strays, detach_strays
+from agent.mounts.start import StartFailed, find_started, wait_until_up
 from agent.mounts.take_down import take_down
 from agent.mounts.uploads import mend_cache
 from agent.supervise.process import ClientProcess, start_client
@@ -27,8 +28,6 @@ from weft.errors import DeniedError, HungError, MountError, OccupiedError, PathE
 from weft.wire.digest import share_digest
 
 _log = structlog.get_logger(__name__)
-
-_MOUNT_PINNED = Path(__file__).resolve().with_name("mount_pinned.py")
 
 _NAMED_AT_MOST = 20
 """Covered entries named in a status."""
@@ -42,7 +41,6 @@ class _Attempt:
     """What stands so far; the undo begins from here."""
 
     live: LiveMount
-    strays: Strays
     process: ClientProcess | None = None
 
 
@@ -62,26 +60,15 @@ async def bring_up(prepared: Prepared, *, parts: Parts) -> tuple[LiveMount, Clie
     refuse_stacking(prepared, parts=parts)
     was_down = parts.live.find_live(prepared.share.share_id)
     async with AsyncExitStack() as undo:
-        strays = Strays(prepared.command, prepared.path, before=parts.table.refresh())
-        attempt = _Attempt(_record_start(prepared, was_down, parts), strays)
+        attempt = _Attempt(_record_start(prepared, was_down, parts))
         undo.push_async_callback(_undo, attempt, prepared, parts)
         attempt.live = await _make_directories(attempt.live, parts)
         await mend_cache(prepared)
-        process = attempt.process = _start(prepared, parts)
-        if prepared.command.is_client:
-            attempt.live = _change(attempt.live, parts, process=process.identity)
+        await _make_private(prepared)
         try:
-            entry = await wait_until_up(
-                process,
-                prepared.command,
-                prepared.path,
-                driver=prepared.driver,
-                table=parts.table,
-                strays=lambda: strays.find(parts.table.current, known=_places_of_others(prepared, parts)),
-            )
-            await _read_root(prepared, process, parts)
-        except WentAstray as astray:
-            raise _replaced(prepared) from astray
+            mount_id = await (_serve if prepared.command.is_client else _perform)(attempt, prepared, parts)
+            entry = _find_mounted(mount_id, prepared, parts)
+            await _read_root(prepared, attempt.process, parts)
         except StartFailed as failed:
             raise _classify(prepared, failed) from failed
         live = attempt.live = _change(
@@ -96,11 +83,55 @@ async def bring_up(prepared: Prepared, *, parts: Parts) -> tuple[LiveMount, Clie
         )
         undo.pop_all()
     _tell_covered(prepared, parts)
-    if prepared.command.is_client:
-        return live, process
-    process.close()
-    _remove_private(live)
-    return live, None
+    if not prepared.command.is_client:
+        _remove_private(live)
+    return live, attempt.process
+
+
+async def _serve(attempt: _Attempt, prepared: Prepared, parts: Parts) -> int | None:
+    """Start the client, wait for it to mount in its cage, and take the mount over; return its id."""
+    process = attempt.process = await _start(prepared, parts)
+    attempt.live = _change(attempt.live, parts, process=process.identity)
+    await wait_until_up(process, prepared.command, driver=prepared.driver)
+    for name in prepared.command.starting_files:
+        (prepared.context.private_dir / name).unlink(missing_ok=True)
+    return await parts.walker.take_over(
+        process.identity.pid,
+        prepared.path,
+        ("nosuid", "nodev", *(("ro",) if prepared.share.readonly else ())),
+        deadline_s=parts.limits.take_over_s,
+    )
+
+
+async def _perform(attempt: _Attempt, prepared: Prepared, parts: Parts) -> int | None:
+    """Have mount(8) mount what the kernel serves; return its id."""
+    command = prepared.command
+    is_bind = "bind" in command.argv[command.argv.index("-o") + 1].split(",")
+    what = command.argv[-2]
+    try:
+        exit_code, mount_id = await parts.walker.perform_mount(
+            command.argv,
+            env=command.env,
+            log=prepared.context.private_dir / places.OUTPUT_NAME,
+            path=prepared.path,
+            source=prepared.sources.get(what, what) if is_bind else None,
+            deadline_s=command.deadline_s,
+        )
+    except HungError as exc:
+        raise StartFailed(None) from exc
+    if exit_code != 0:
+        raise StartFailed(exit_code)
+    return mount_id
+
+
+def _find_mounted(mount_id: int | None, prepared: Prepared, parts: Parts) -> MountEntry:
+    """Find in the mount table what was just mounted, and that it is what was asked for."""
+    if mount_id is None:
+        raise _replaced(prepared)
+    entry = find_started(prepared.command, prepared.path, parts.table.refresh())
+    if entry is None or entry.mount_id != mount_id:
+        raise StartFailed(0 if not prepared.command.is_client else None)
+    return entry
 
 
 def _remove_private(live: LiveMount) -> None:
@@ -180,41 +211,56 @@ def _current(live: LiveMount, parts: Parts) -> LiveMount:
     return parts.live.find_live(live.share_id) or live
 
 
-def _start(prepared: Prepared, parts: Parts) -> ClientProcess:
+async def _make_private(prepared: Prepared) -> None:
+    """Write what the start needs, on the guest's own disk."""
     context, command = prepared.context, prepared.command
     places.make_private(context.private_dir, context.cache_dir, command, mount_point=prepared.path)
-    process = start_client(
-        _argv(prepared),
+
+
+async def _start(prepared: Prepared, parts: Parts) -> ClientProcess:
+    context, command = prepared.context, prepared.command
+    etc = places.etc_dir(parts.run_dir)
+    copy_etc(etc)
+    cage = build_cage(
+        command,
+        programs=tuple(str(parts.programs[name]) for name in prepared.driver.programs),
+        private_dir=str(context.private_dir),
+        cache_dir=str(context.cache_dir),
+        etc=str(etc),
+        sources=prepared.sources,
+        is_read_only=prepared.share.readonly,
+        views=parts.views,
+    )
+    process = await start_client(
+        command.argv,
         env=command.env,
-        output=context.private_dir / places.OUTPUT_NAME,
-        boot_id=parts.boot_id,
+        log=context.private_dir / places.OUTPUT_NAME,
+        cage=cage,
         status_fd_variable=command.status_fd_variable,
+        walker=parts.walker,
+        boot_id=parts.boot_id,
     )
     _log.debug("process.started", share=prepared.share.id, pid=process.identity.pid)
     return process
 
 
-def _argv(prepared: Prepared) -> tuple[str, ...]:
-    argv = prepared.command.argv
-    if not prepared.command.is_pinned:
-        return argv
-    what = prepared.sources.get(argv[-2], argv[-2])
-    return (sys.executable, "-I", "-S", str(_MOUNT_PINNED), *argv[:-2], what, argv[-1])
-
-
-async def _read_root(prepared: Prepared, process: ClientProcess, parts: Parts) -> None:
+async def _read_root(prepared: Prepared, process: ClientProcess | None, parts: Parts) -> None:
     """Ask for one name of the root directory: a client with a wrong key mounts and then answers nothing but this."""
     try:
         await parts.walker.read_root(prepared.path, deadline_s=prepared.command.deadline_s, limit=1)
     except PathError as exc:
         if exc.errno not in prepared.driver.harmless_root_errnos:
-            if liveness_of(exc.errno) is Liveness.DEAD:
+            if process is not None and liveness_of(exc.errno) is Liveness.DEAD:
                 await process.wait(deadline_s=_EXIT_SEEN_S)
-            raise StartFailed(process.exit_code, root_errno=exc.errno) from exc
+            raise StartFailed(_exit_code(process), root_errno=exc.errno) from exc
     except HungError as exc:
-        raise StartFailed(process.exit_code) from exc
-    if process.has_exited and prepared.command.is_client:
+        raise StartFailed(_exit_code(process)) from exc
+    if process is not None and process.has_exited:
         raise StartFailed(process.exit_code)
+
+
+def _exit_code(process: ClientProcess | None) -> int | None:
+    return 0 if process is None else process.exit_code
 
 
 def _classify(prepared: Prepared, failed: StartFailed) -> MountError:
@@ -236,28 +282,12 @@ def _replaced(prepared: Prepared) -> DeniedError:
     )
 
 
-def _places_of_others(prepared: Prepared, parts: Parts) -> frozenset[str]:
-    return frozenset(live.real_path for live in parts.live.live() if live.share_id != prepared.share.share_id)
-
-
 async def _undo(attempt: _Attempt, prepared: Prepared, parts: Parts) -> None:
     """Leave nothing; a share that was mounted here before stays remembered, so that a later repair knows it."""
     try:
-        await _detach_strays(attempt, prepared, parts)
         await take_down(attempt.live, attempt.process, parts=parts, is_drained=True)
-        await _detach_strays(attempt, prepared, parts)  # a client stopped halfway may have mounted since
     except MountError as exc:  # why the start failed matters more; the record stays, and the next try begins with it
         _log.error("unmount.failed", share=prepared.share.id, mount_point=prepared.path, error=str(exc))
         return
     if prepared.is_first:
         parts.forget_if_down(prepared.share.share_id)
-
-
-async def _detach_strays(attempt: _Attempt, prepared: Prepared, parts: Parts) -> None:
-    await detach_strays(
-        attempt.strays,
-        share=prepared.share.id,
-        table=parts.table,
-        walker=parts.walker,
-        known=_places_of_others(prepared, parts),
-    )

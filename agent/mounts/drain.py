@@ -41,7 +41,7 @@ async def drain(
     if process.is_stopped:
         return None
     driver = parts.drivers[live.share.backend_name]
-    context = parts.context(live.share, path=live.real_path, source=live.source)
+    context = parts.context(live.share, source=live.source)
     try:
         pending = await _ask(driver, context, process, deadline_s=_ASK_DEADLINE_S)
         if pending.files == 0:

@@ -14,6 +14,7 @@ from agent.mounts import places
 from agent.mounts.adopt import AdoptionReport, recognise
 from agent.mounts.adoption import adopt_all
 from agent.mounts.bring_up import bring_up
+from agent.mounts.cage import Views
 from agent.mounts.liveness import Liveness
 from agent.mounts.liveness_watch import LivenessWatch, Rhythm
 from agent.mounts.locks import NamedLocks
@@ -54,6 +55,7 @@ class MountEngine:
         on_change: Told, on the loop, of a mount that was lost or hangs (with the reason) or is well again (with None).
         on_remark: Told, during an apply, what is worth knowing of it though it is no failure.
         is_shielding: Whether directories that are made here are closed to users while nothing is mounted on them.
+        views: What clients see of this guest besides what their shares name.
         limits: Longest waits.
         rhythm: How often mounts are asked whether they answer.
     """
@@ -74,6 +76,7 @@ class MountEngine:
         on_change: Callable[[ShareId, MountError | None], None],
         on_remark: Callable[[ShareId, MountError | None], None] = lambda share_id, remark: None,
         is_shielding: bool = False,
+        views: Views | None = None,
         limits: Limits | None = None,
         rhythm: Rhythm | None = None,
     ) -> None:
@@ -90,6 +93,7 @@ class MountEngine:
             boot_id=boot_id,
             limits=limits or Limits(),
             is_shielding=is_shielding,
+            views=views or Views(),
             remark=on_remark,
         )
         self._losses = Losses(parts=self._parts, on_change=on_change)
@@ -238,7 +242,7 @@ class MountEngine:
             return False
         limit_s = self._parts.limits.live_s
         try:
-            context = self._parts.context(self._parts.resolve(share), path=live.real_path, source=live.source)
+            context = self._parts.context(self._parts.resolve(share), source=live.source)
             async with asyncio.timeout(limit_s + 1):
                 if is_refresh:
                     await driver.refresh(context, deadline_s=limit_s)

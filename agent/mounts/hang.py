@@ -59,7 +59,7 @@ class Hang:
         driver = self._parts.drivers.get(self._live.share.backend_name)
         if driver is None or self._process is None:
             return False
-        context = self._parts.context(self._live.share, path=self._live.real_path, source=self._live.source)
+        context = self._parts.context(self._live.share, source=self._live.source)
         try:
             async with asyncio.timeout(_CONTROL_DEADLINE_S + 1):
                 is_answering = await driver.is_answering(

@@ -213,7 +213,7 @@ class LivenessWatch:
         driver = self._parts.drivers.get(live.share.backend_name)
         if driver is None or refusal.errno in driver.harmless_root_errnos:
             return Liveness.ALIVE
-        context = self._parts.context(live.share, path=live.real_path, source=live.source)
+        context = self._parts.context(live.share, source=live.source)
         output = self._parts.tell_output(live, since=logged)
         cause = driver.classify(context, Failure(exit_code=None, output=output, root_errno=refusal.errno))
         why = cause.message.partition(": ")[2] or cause.message

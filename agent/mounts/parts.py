@@ -11,6 +11,8 @@ import msgspec
 from agent.actual import LiveMount, LiveStore, Stage
 from agent.drivers.base import Driver, MountContext
 from agent.mounts import places
+from agent.mounts.cage import Views
+from agent.mounts.cage_calls import INSIDE
 from agent.mounts.mountinfo import MountEntry
 from agent.mounts.ownership import belongs_to
 from agent.mounts.policy import Policy
@@ -37,6 +39,7 @@ class Limits:
         exit_s: For a client to end by itself after its unmount; it takes milliseconds.
         linger_s: The same while holders of a lazily detached mount may still finish writing.
         signal_s: For a client to end after SIGTERM, and again after SIGKILL.
+        take_over_s: For a finished mount to be moved to its mount point, which takes milliseconds.
     """
 
     check_s: float = 5.0
@@ -48,6 +51,7 @@ class Limits:
     exit_s: float = 5.0
     linger_s: float = 10.0
     signal_s: float = 3.0
+    take_over_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,7 @@ class Parts:
     state_dir: Path
     boot_id: str
     limits: Limits = field(default_factory=Limits)
+    views: Views = field(default_factory=Views)
     is_shielding: bool = False
     remark: Callable[[ShareId, MountError | None], None] = lambda share_id, remark: None
 
@@ -84,17 +89,16 @@ class Parts:
             )
         return driver
 
-    def context(self, share: ShareMount, *, path: str, source: str) -> MountContext:
+    def context(self, share: ShareMount, *, source: str) -> MountContext:
         """
         Build what a driver may look at.
 
         Args:
             share: The spec; resolved, where the driver is to start or change something.
-            path: The mount point as mountinfo will show it: what the client is told, so that no link is followed.
             source: What mountinfo is to show as its source.
         """
         return MountContext(
-            share=msgspec.structs.replace(share, mount_point=path),
+            share=msgspec.structs.replace(share, mount_point=INSIDE),
             source=source,
             private_dir=places.private_dir(self.run_dir, share.share_id),
             cache_dir=places.cache_dir(self.state_dir, share),
@@ -131,7 +135,7 @@ class Parts:
         try:
             driver = self.find_driver(live.share)
             resolved = self.resolve(live.share)
-            command = driver.build(self.context(resolved, path=live.real_path, source=live.source))
+            command = driver.build(self.context(resolved, source=live.source))
         except MountError:
             return ""
         directory = Path(live.private_dir)

@@ -18,6 +18,9 @@ from weft.wire.share import ShareMount, redacted_share
 OUTPUT_NAME = "client.log"
 """What the client prints; its alone, so it also tells which processes belong to the mount."""
 
+TMP_NAME = "tmp"
+"""In a share's cache: what its client sees as ``/tmp``."""
+
 _PLACE_NAME = "mount-point"
 
 SHORT_NAME_LENGTH = 12
@@ -45,6 +48,11 @@ def private_root(run_dir: Path) -> Path:
 def private_dir(run_dir: Path, share_id: ShareId) -> Path:
     """Return the private directory of a share's mount."""
     return private_root(run_dir) / short_name(share_id)
+
+
+def etc_dir(run_dir: Path) -> Path:
+    """Return the directory that clients see as ``/etc``."""
+    return run_dir / "etc"
 
 
 def cache_root(state_dir: Path, share_id: ShareId) -> Path:
@@ -83,7 +91,7 @@ def make_private(directory: Path, cache: Path, command: MountCommand, *, mount_p
         os.makedirs(directory.parent, mode=0o700, exist_ok=True)
         os.mkdir(directory, 0o700)
         if command.is_client:
-            _make_directories(cache)
+            _make_directories(cache / TMP_NAME)
         for name in command.directories:
             _make_directories(directory / name)
         for name, target in command.links.items():

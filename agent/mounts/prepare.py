@@ -31,6 +31,7 @@ class Prepared:
     Attributes:
         share: The spec as it was asked for, credential references unresolved.
         driver: Mounts it.
+        path: The mount point as mountinfo will show it.
         context: What the driver was shown, credential references resolved.
         command: How it is started.
         is_first: Whether the share was never mounted at this place.
@@ -41,16 +42,12 @@ class Prepared:
 
     share: ShareMount
     driver: Driver
+    path: str
     context: MountContext
     command: MountCommand
     is_first: bool
     covered: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def path(self) -> str:
-        """The mount point as mountinfo will show it."""
-        return self.context.share.mount_point
 
     def redact(self, text: str) -> str:
         """Take every secret of the share out of *text*."""
@@ -77,7 +74,7 @@ async def prepare(share: ShareMount, *, standing_at: str | None, is_first: bool,
     resolved = parts.resolve(share)
     sources = await _check_sources(driver, resolved, parts)
     place = await find_place(share, standing_at=standing_at, is_first=is_first, parts=parts)
-    context = parts.context(resolved, path=place.path, source=source_of(share))
+    context = parts.context(resolved, source=source_of(share))
     command = driver.build(context)
     try:
         async with asyncio.timeout(parts.limits.check_s + 1):  # the driver keeps its own deadline; this one is for bugs
@@ -87,6 +84,7 @@ async def prepare(share: ShareMount, *, standing_at: str | None, is_first: bool,
     return Prepared(
         share=share,
         driver=driver,
+        path=place.path,
         context=context,
         command=command,
         is_first=is_first,

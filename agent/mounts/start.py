@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from contextlib import suppress
 
 from agent.drivers.base import Driver, MountCommand
+from agent.mounts.cage_calls import INSIDE
 from agent.mounts.mountinfo import MountEntry, MountTable
 from agent.mounts.table import MountTableWatcher
 from agent.supervise.process import ClientProcess
@@ -32,48 +33,30 @@ class StartFailed(WeftError):
         self.root_errno = root_errno
 
 
-class WentAstray(StartFailed):
-    """It was mounted, but elsewhere: its mount point was replaced meanwhile."""
-
-
-async def wait_until_up(
-    process: ClientProcess,
-    command: MountCommand,
-    path: str,
-    *,
-    driver: Driver,
-    table: MountTableWatcher,
-    strays: Callable[[], tuple[MountEntry, ...]] = tuple,
-) -> MountEntry:
+async def wait_until_up(process: ClientProcess, command: MountCommand, *, driver: Driver) -> None:
     """
-    Wait for the mount of *process* to show at *path*; every step is an event, nothing is polled.
+    Wait for *process* to mount in its cage; every step is an event, nothing is polled.
 
     Args:
         process: What was started.
         command: How.
-        path: Where its mount belongs.
         driver: Knows what it reports.
-        table: The mount table.
-        strays: Says what it mounted elsewhere.
-
-    Returns:
-        Its entry. A command that mounts and returns has also ended well by then: what it does after mount(2), such as
-        making a bind read-only, is part of it.
 
     Raises:
         StartFailed: it ended or said no, or the command's deadline passed.
-        WentAstray: its mount shows elsewhere.
     """
-    race = _Race(process, command, path, driver, table, strays)
-    unsubscribe = table.subscribe(lambda _: race.look())
-    forget_exit = process.on_exit(race.look)
+    table = MountTableWatcher(f"/proc/{process.identity.pid}/mountinfo")
+    race = _Race(process, command, driver, table)
+    forget_exit = process.on_exit(race.note_exit)
     if process.status_pipe is not None:
         process.status_pipe.on_message(race.listen)
     try:
         async with asyncio.timeout(command.deadline_s):
-            table.refresh()
-            race.look()
-            return await race.outcome
+            with suppress(OSError):  # it has ended already
+                table.start()
+                table.subscribe(lambda _: race.look())
+                race.look()
+            await race.outcome
     except TimeoutError as exc:
         raise StartFailed(None) from exc
     except StartFailed as failed:
@@ -82,7 +65,7 @@ async def wait_until_up(
             raise StartFailed(process.exit_code, failed.said) from failed
         raise
     finally:
-        unsubscribe()
+        table.close()
         forget_exit()
         if process.status_pipe is not None:
             process.status_pipe.on_message(None)
@@ -99,42 +82,20 @@ def find_started(command: MountCommand, path: str, table: MountTable) -> MountEn
 class _Race:
     """Who comes first."""
 
-    def __init__(
-        self,
-        process: ClientProcess,
-        command: MountCommand,
-        path: str,
-        driver: Driver,
-        table: MountTableWatcher,
-        strays: Callable[[], tuple[MountEntry, ...]],
-    ) -> None:
-        self.outcome: asyncio.Future[MountEntry] = asyncio.get_running_loop().create_future()
-        self._process, self._command, self._path = process, command, path
-        self._driver, self._table, self._strays = driver, table, strays
+    def __init__(self, process: ClientProcess, command: MountCommand, driver: Driver, table: MountTableWatcher) -> None:
+        self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._process, self._command, self._driver, self._table = process, command, driver, table
 
     def look(self) -> None:
-        if self.outcome.done():
-            return
-        if self._process.has_exited:
-            self._judge_exit()
-        elif self._command.is_client and (entry := find_started(self._command, self._path, self._table.current)):
-            self.outcome.set_result(entry)
-        elif self._command.is_client and self._strays():
-            self.outcome.set_exception(WentAstray(None))
+        if not self.outcome.done() and find_started(self._command, INSIDE, self._table.current) is not None:
+            self.outcome.set_result(None)
+
+    def note_exit(self) -> None:
+        if not self.outcome.done():
+            self.outcome.set_exception(StartFailed(self._process.exit_code))
 
     def listen(self) -> None:
         assert self._process.status_pipe is not None
         said = self._driver.find_start_failure(self._process.status_pipe.message)
         if said is not None and not self.outcome.done():
             self.outcome.set_exception(StartFailed(None, said))
-
-    def _judge_exit(self) -> None:
-        entry = None
-        if not self._command.is_client and self._process.exit_code == 0:
-            entry = find_started(self._command, self._path, self._table.refresh())
-        if entry is None:
-            self._table.refresh()
-            failure = WentAstray if self._strays() else StartFailed
-            self.outcome.set_exception(failure(self._process.exit_code))
-        else:
-            self.outcome.set_result(entry)

@@ -68,8 +68,8 @@ class UnmountResult:
 class UnmountCalls(Protocol):
     """What the ladder needs of a ``Walker``."""
 
-    async def unmount(self, path: str, mode: UnmountMode = ..., *, deadline_s: float = ...) -> None:
-        """Take the topmost mount at *path* away."""
+    async def unmount(self, path: str, mount_id: int, mode: UnmountMode = ..., *, deadline_s: float = ...) -> None:
+        """Take the mount with this id, the topmost at *path*, away."""
         ...
 
     async def probe(self, path: str, *, deadline_s: float) -> Liveness:
@@ -219,7 +219,7 @@ class _Ladder:
     async def take(self, entry: MountEntry) -> Rung:
         """Ask; how the kernel refuses says which rung is next."""
         try:
-            await self._walker.unmount(entry.mount_point, deadline_s=self._deadline_s)
+            await self._walker.unmount(entry.mount_point, entry.mount_id, deadline_s=self._deadline_s)
         except NotMountedError:
             return Rung.NORMAL  # somebody else was faster
         except HungError:
@@ -270,7 +270,7 @@ class _Ladder:
             with suppress(TimeoutError):
                 await self._table.wait_for(changed, deadline_s=min(retry_s, left_s))
             try:
-                await self._walker.unmount(entry.mount_point, deadline_s=self._deadline_s)
+                await self._walker.unmount(entry.mount_point, entry.mount_id, deadline_s=self._deadline_s)
             except NotMountedError:
                 return True
             except BusyError:
@@ -288,7 +288,9 @@ class _Ladder:
 
     async def _detach_now(self, entry: MountEntry) -> None:
         try:
-            await self._walker.unmount(entry.mount_point, UnmountMode.DETACH, deadline_s=self._deadline_s)
+            await self._walker.unmount(
+                entry.mount_point, entry.mount_id, UnmountMode.DETACH, deadline_s=self._deadline_s
+            )
         except NotMountedError:
             return
         except HungError:

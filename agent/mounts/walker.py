@@ -6,18 +6,30 @@ import enum
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
+from agent.mounts.cage import Cage
 from agent.mounts.facts import Holder, PathFacts, PathKind
 from agent.mounts.liveness import Liveness, liveness_of
 from agent.mounts.table import read_mount_table
 from agent.mounts.walker_process import HelperLost, Refusal, WalkerProcess
-from weft.errors import BusyError, ErrorCode, HungError, MountError, NotMountedError, PathError
+from weft.errors import (
+    BusyError,
+    CommandNotFoundError,
+    ErrorCode,
+    HungError,
+    MountError,
+    NotMountedError,
+    PathError,
+)
 from weft.wire.paths import is_at_or_below
 
 CALL_DEADLINE_S = 10.0
 """For a call whose caller names no deadline: longer than any local file system takes, shorter than patience."""
+
+_FUSE_DEVICE = "/dev/fuse"
 
 _CODES = {
     errno.ENOENT: ErrorCode.NOT_FOUND,
@@ -202,37 +214,129 @@ class Walker:
         return is_removed
 
     async def unmount(
-        self, path: str, mode: UnmountMode = UnmountMode.NORMAL, *, deadline_s: float = CALL_DEADLINE_S
+        self, path: str, mount_id: int, mode: UnmountMode = UnmountMode.NORMAL, *, deadline_s: float = CALL_DEADLINE_S
     ) -> None:
         """
-        Take the topmost mount at *path* away, with one umount2(2) that follows no symbolic link.
+        Take the mount with this id away, if it is the topmost at *path*, which is reached over no symbolic link.
 
         Raises:
             BusyError: somebody uses it, or something is mounted on it.
-            NotMountedError: nothing is mounted there.
+            NotMountedError: *path* does not lead to it.
             HungError: no answer; it may be gone all the same, ask the mount table.
         """
         try:
-            await self._ask("unmount", path, "unmount", deadline_s, flags=int(mode))
+            await self._ask("unmount", path, "unmount", deadline_s, flags=int(mode), mount_id=mount_id)
         except PathError as exc:
             if exc.errno == errno.EBUSY:
                 raise BusyError(f"cannot unmount {path!r}: it is in use") from exc
-            if exc.errno in (errno.EINVAL, errno.ENOENT):
-                raise NotMountedError(f"cannot unmount {path!r}: nothing is mounted there") from exc
+            if exc.errno in (errno.EINVAL, errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                raise NotMountedError(f"cannot unmount {path!r}: what was mounted there is not") from exc
             raise
 
-    async def detach(self, path: str, mount_id: int, *, deadline_s: float = CALL_DEADLINE_S) -> bool:
+    async def start_client(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        log: Path,
+        cage: Cage,
+        status: tuple[str, str] | None,
+        deadline_s: float = CALL_DEADLINE_S,
+    ) -> int:
         """
-        Take the mount with this id out of the tree, if *path* leads to it over no symbolic link.
+        Start a client in its cage, as a child of this process and in a session of its own.
+
+        Args:
+            argv: Absolute program and its arguments.
+            env: Its whole environment.
+            log: Private file for what it prints: a pipe would kill it at its next line once the agent is gone.
+            cage: What it sees.
+            status: Environment variable that takes the number of a descriptor, and what is opened for that.
+            deadline_s: Seconds for the cage, whose sources may lie in a mount that hangs.
 
         Returns:
-            False where *path* leads elsewhere; nothing was unmounted then.
+            Its pid.
+
+        Raises:
+            CommandNotFoundError: there is no such program in the cage.
+            PathError: the cage cannot be made.
+            HungError: something that it is to show does not answer.
+        """
+        try:
+            pid: int = await self._process.ask(
+                "become_client",
+                deadline_s=deadline_s,
+                argv=list(argv),
+                env=dict(env),
+                log=str(log),
+                status=status,
+                cage=cage.encode(),
+            )
+        except (Refusal, TimeoutError, HelperLost) as exc:
+            raise _explain_start(_translate(exc, "start", argv[0], deadline_s), exc) from exc
+        return pid
+
+    async def take_over(self, pid: int, path: str, attributes: Sequence[str], *, deadline_s: float) -> int | None:
+        """
+        Move what the client *pid* mounted in its cage to *path*, which is reached over no symbolic link.
+
+        Args:
+            pid: The client.
+            path: The mount point; an existing directory.
+            attributes: Some of ``ro nosuid nodev noexec``, that it gets whatever the client asked for.
+            deadline_s: Seconds until the helper is abandoned.
+
+        Returns:
+            The mount's id; None where the mount point was replaced meanwhile, and then nothing is mounted.
 
         Raises:
             PathError, HungError: it cannot be reached.
         """
-        is_detached: bool = await self._ask("detach", path, "detach", deadline_s, mount_id=mount_id)
-        return is_detached
+        mount_id: int | None = await self._ask(
+            "mount at", path, "take_over", deadline_s, pid=pid, attributes=tuple(attributes)
+        )
+        return mount_id
+
+    async def perform_mount(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        log: Path,
+        path: str,
+        source: str | None,
+        deadline_s: float,
+    ) -> tuple[int, int | None]:
+        """
+        Run mount(8) in a mount namespace of its own, and move what it mounted to *path*, or show *source* there.
+
+        Args:
+            argv: ``mount [-t TYPE] -o OPTIONS -- WHAT MOUNT_POINT``.
+            env: Its whole environment.
+            log: Takes what it prints; the directory that holds it is mounted upon in that namespace.
+            path: The mount point, reached over no symbolic link.
+            source: For a bind, what is shown, reached in the same way.
+            deadline_s: Seconds until the helper is abandoned.
+
+        Returns:
+            Its exit code, and the mount's id; no id where the mount point was replaced meanwhile.
+
+        Raises:
+            PathError: the mount point, or the source, cannot be reached.
+            HungError: no answer in time.
+        """
+        exit_code, mount_id = await self._ask(
+            "mount at",
+            path,
+            "perform_mount",
+            deadline_s,
+            argv=list(argv),
+            env=dict(env),
+            log=str(log),
+            private_dir=str(log.parent),
+            source=source,
+        )
+        return exit_code, mount_id
 
     async def open_holders(self, path: str, *, deadline_s: float = CALL_DEADLINE_S) -> tuple[Holder, ...]:
         """Name the processes that keep the mount at *path* busy, one path each; bounded."""
@@ -276,3 +380,21 @@ def _translate(exc: Refusal | TimeoutError | HelperLost, verb: str, what: str, d
     if isinstance(exc, TimeoutError):
         return HungError(f"cannot {verb} {what!r}: no answer within {deadline_s:g} s")
     return MountError(f"cannot {verb} {what!r}: its helper process was lost ({exc})", code=ErrorCode.INTERNAL)
+
+
+def _explain_start(error: MountError, exc: Refusal | TimeoutError | HelperLost) -> MountError:
+    """Name what a guest lacks that cannot start a client at all."""
+    if not isinstance(exc, Refusal):
+        return error
+    if exc.at == _FUSE_DEVICE:
+        return CommandNotFoundError(
+            f"cannot mount: this guest has no {_FUSE_DEVICE} (modprobe fuse)", code=ErrorCode.FUSE_MISSING
+        )
+    if exc.errno == errno.ENOENT:
+        return CommandNotFoundError(f"{error.message}: clients do not see it; client_paths shows more of the guest")
+    if exc.errno in (errno.EPERM, errno.ENOSYS):
+        return MountError(
+            f"{error.message} in a mount namespace of its own (CAP_SYS_ADMIN and Linux 5.12 are needed)",
+            code=ErrorCode.INTERNAL,
+        )
+    return error

@@ -8,14 +8,13 @@ import stat
 from collections.abc import Callable
 from typing import Any, Final
 
+from agent.mounts import cage_calls, syscalls
 from agent.mounts.holders import find_holders
 
 ENTRIES_AT_MOST: Final = 256
 """Names listed of one directory: enough to tell ours from foreign ones, and they fit one packet."""
 
 _WALK: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-_MNT_DETACH: Final = 2
-_UMOUNT_NOFOLLOW: Final = 8
 _FUSECTL: Final = "/sys/fs/fuse/connections"
 
 
@@ -82,17 +81,11 @@ def _is_empty_directory(parent: int, name: str) -> bool:
     except OSError:
         return False
     try:
-        return _mount_id(fd) == _mount_id(parent) and not read_root(f"/proc/self/fd/{fd}/.", 1)
+        return syscalls.mount_id(fd) == syscalls.mount_id(parent) and not read_root(f"/proc/self/fd/{fd}/.", 1)
     except OSError:
         return False
     finally:
         os.close(fd)
-
-
-def _mount_id(fd: int) -> str:
-    """Read on which mount *fd* lies; unlike ``fstat`` this asks no file system."""
-    with open(f"/proc/self/fdinfo/{fd}") as lines:
-        return next(line for line in lines if line.startswith("mnt_id:"))
 
 
 def _kind(mode: int) -> str:
@@ -169,21 +162,20 @@ def remove_directory(path: str) -> bool:
     return True
 
 
-def unmount(path: str, flags: int) -> None:
-    """Call umount2(2), never following a symbolic link at *path*."""
-    _libc("umount2", os.fsencode(path), flags | _UMOUNT_NOFOLLOW)
+def unmount(path: str, flags: int, mount_id: int) -> None:
+    """
+    Call umount2(2) for the mount with this id, if *path* leads to it, and to nothing on it, over no symbolic link.
 
-
-def detach(path: str, mount_id: int) -> bool:
-    """Detach the mount with this id, if *path* leads to it over no symbolic link; nothing else is ever unmounted."""
-    fd = os.open("/", _WALK)
-    for name in _names(path):
-        fd = os.open(name, _WALK | os.O_DIRECTORY, dir_fd=fd)
-    with open(f"/proc/self/fdinfo/{fd}") as lines:
-        if f"mnt_id:\t{mount_id}\n" not in lines:
-            return False
-    _libc("umount2", f"/proc/self/fd/{fd}".encode(), _MNT_DETACH)
-    return True
+    The directory above is held, so that nothing else can be put in its place. The mount is not: it would be busy.
+    """
+    above, _, name = path.rpartition("/")
+    outer = syscalls.hold(above)
+    inner = os.open(name, syscalls.HOLD, dir_fd=outer)
+    found = syscalls.mount_id(inner)
+    os.close(inner)
+    if found != mount_id:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+    syscalls.unmount(f"/proc/self/fd/{outer}/{name}", flags | syscalls.UMOUNT_NOFOLLOW)
 
 
 def abort(connection: str) -> None:
@@ -191,26 +183,12 @@ def abort(connection: str) -> None:
     directory = f"{_FUSECTL}/{connection}"
     if not os.path.isdir(directory):
         try:
-            _libc("mount", b"fusectl", _FUSECTL.encode(), b"fusectl", 0, None)
+            syscalls.mount("fusectl", _FUSECTL, "")
         except OSError as exc:
             if exc.errno != errno.EBUSY:  # EBUSY: it was mounted, the connection is what is missing
                 raise
     fd = os.open(f"{directory}/abort", os.O_WRONLY | os.O_CLOEXEC)
     os.write(fd, b"1")
-
-
-def load_libc() -> None:
-    """Import ctypes, in the process that forks the helpers: 5 ms once, not in each of them."""
-    import ctypes  # noqa: F401
-
-
-def _libc(function: str, *arguments: bytes | int | None) -> None:
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    if getattr(libc, function)(*arguments) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
 
 
 def _names(path: str) -> list[str]:
@@ -225,8 +203,8 @@ CALLS: Final[dict[str, Callable[..., Any]]] = {
     "set_mode": set_mode,
     "remove_directory": remove_directory,
     "unmount": unmount,
-    "detach": detach,
     "abort": abort,
     "find_holders": find_holders,
+    "take_over": cage_calls.take_over,
+    "perform_mount": cage_calls.perform_mount,
 }
-NEEDS_LIBC: Final = frozenset({"unmount", "detach", "abort"})

@@ -3,7 +3,8 @@ The program that forks the walker's helpers: small, single-threaded, and never i
 
 It reads requests from a SEQPACKET socket, one packet each, and forks a helper for every one (about a millisecond;
 a fresh interpreter takes 25), which makes one call, answers on the same socket and exits. A helper that hangs is killed
-when asked to, and never waited for. At the socket's end, so also when the agent was killed, the program ends.
+when asked to, and never waited for. A client of a mount begins as such a helper, forked for the agent, and is nobody's
+to kill here. At the socket's end, so also when the agent was killed, the program ends.
 
 Packets, marshalled dictionaries (both ends are the same interpreter):
     ``{id, call, arguments}`` asks; ``{kill: id}`` abandons; a helper answers ``{id, value}`` or ``{id, errno, at}`` or
@@ -60,6 +61,9 @@ def main(fd: int) -> None:
                     _send(fd, {"gone": number, "status": 0})
                 continue
             try:
+                if request["call"] == "become_client":
+                    _start_client(fd, request["id"], request["arguments"])
+                    continue
                 pid = _fork(fd, **request)
             except OSError as exc:
                 _send(fd, {"id": request["id"], "failed": f"cannot fork: {exc.strerror}"})
@@ -70,10 +74,8 @@ def main(fd: int) -> None:
 
 
 def _fork(fd: int, id: int, call: str, arguments: dict[str, Any]) -> int:
-    from agent.mounts import walker_calls
+    from agent.mounts import walker_calls  # noqa: F401 - once here, not in each helper
 
-    if call in walker_calls.NEEDS_LIBC:
-        walker_calls.load_libc()
     pid = os.fork()
     if pid != 0:
         return pid
@@ -95,6 +97,24 @@ def _help(fd: int, number: int, call: str, arguments: dict[str, Any]) -> NoRetur
         answer = {"id": number, "failed": f"{type(exc).__name__}: {exc}"}
     _send(fd, answer)
     os._exit(0)
+
+
+def _start_client(fd: int, number: int, arguments: dict[str, Any]) -> None:
+    """Fork a client: the agent's own child, which answers with its pid before it becomes the program."""
+    from agent.mounts import cage_calls, syscalls
+
+    if syscalls.fork_for_parent() != 0:
+        return
+    try:
+        os.set_inheritable(fd, False)
+        cage_calls.become_client(**arguments, on_ready=lambda: _send(fd, {"id": number, "value": os.getpid()}))
+    except OSError as exc:
+        at = exc.filename if isinstance(exc.filename, str) else ""
+        _send(fd, {"id": number, "errno": exc.errno, "at": at})
+    except Exception as exc:  # noqa: BLE001 - its last words: it has nobody else to tell
+        _send(fd, {"id": number, "failed": f"{type(exc).__name__}: {exc}"})
+    finally:
+        os._exit(127)
 
 
 def _send(fd: int, packet: dict[str, Any]) -> None:

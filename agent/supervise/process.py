@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from agent.actual import ProcessIdentity
+from agent.mounts.cage import Cage
+from agent.mounts.walker import Walker
 from agent.supervise.identity import identify_process, is_stopped
 from agent.supervise.status_pipe import StatusPipe
-from weft.errors import CommandNotFoundError, ErrorCode, ProcessError
 
 
 class ClientProcess:
@@ -101,74 +101,46 @@ class ClientProcess:
             callback()
 
 
-def start_client(
+async def start_client(
     argv: Sequence[str],
     *,
     env: Mapping[str, str],
-    output: Path,
+    log: Path,
+    cage: Cage,
+    walker: Walker,
     boot_id: str,
     status_fd_variable: str | None = None,
 ) -> ClientProcess:
     """
-    Start a client in a session of its own that inherits nothing of ours.
+    Start a client in its cage and a session of its own; it inherits nothing of ours.
 
     Args:
         argv: Absolute program and its arguments.
         env: Its whole environment.
-        output: Private file for what it prints: a pipe would kill it at its next line once the agent is gone.
+        log: Private file for what it prints.
+        cage: What it sees.
+        walker: Starts it.
         boot_id: Of this boot.
-        status_fd_variable: Environment variable that takes the number of an inherited pipe.
+        status_fd_variable: Environment variable that takes the number of a pipe which the client reports to.
 
     Raises:
-        CommandNotFoundError: there is no such program, or it is not executable.
-        ProcessError: the system refuses another process.
+        MountError: as ``Walker.start_client``.
     """
-    pipe = StatusPipe() if status_fd_variable else None
+    if status_fd_variable is None:
+        return watch_child(await walker.start_client(argv, env=env, log=log, cage=cage, status=None), boot_id)
+    pipe = StatusPipe()
     try:
-        log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            pid = _spawn(argv, _with_status(env, status_fd_variable, pipe), log, pipe)
-        finally:
-            os.close(log)
-        return _watch_child(pid, boot_id, pipe)
+        status = (status_fd_variable, f"/proc/{os.getpid()}/fd/{pipe.write_fd}")
+        pid = await walker.start_client(argv, env=env, log=log, cage=cage, status=status)
+        return watch_child(pid, boot_id, pipe)
     except BaseException:
-        if pipe is not None:
-            pipe.close()
+        pipe.close()
         raise
     finally:
-        if pipe is not None:
-            pipe.close_write_end()
+        pipe.close_write_end()
 
 
-def _with_status(env: Mapping[str, str], variable: str | None, pipe: StatusPipe | None) -> dict[str, str]:
-    return {**env, variable: str(pipe.write_fd)} if variable and pipe is not None else dict(env)
-
-
-def _spawn(argv: Sequence[str], env: Mapping[str, str], log: int, pipe: StatusPipe | None) -> int:
-    try:
-        child = subprocess.Popen(
-            argv,
-            env=env,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            close_fds=True,
-            pass_fds=() if pipe is None else (pipe.write_fd,),
-        )
-    except (FileNotFoundError, PermissionError, NotADirectoryError) as exc:
-        raise CommandNotFoundError(f"cannot start {argv[0]}: {os.strerror(exc.errno or 0).lower()}") from exc
-    except OSError as exc:
-        raise ProcessError(
-            f"cannot start {argv[0]}: {os.strerror(exc.errno or 0).lower()}", code=ErrorCode.INTERNAL
-        ) from exc
-    # Popen would wait for it when collected, or complain; its end is read from the pidfd, whoever its parent is then.
-    child.returncode = 0
-    return child.pid
-
-
-def _watch_child(pid: int, boot_id: str, pipe: StatusPipe | None) -> ClientProcess:
+def watch_child(pid: int, boot_id: str, pipe: StatusPipe | None = None) -> ClientProcess:
     """Watch a child that nobody can have reaped yet, so its pid is still its own, even as a zombie."""
     pidfd = os.pidfd_open(pid)
     identity = identify_process(pid, boot_id=boot_id) or ProcessIdentity(pid=pid, start_ticks=0, boot_id=boot_id)

@@ -236,7 +236,8 @@ class Stage:
         sources = ("--allow-source", str(self.backends.bind_root))
         directory = self.directory / vm
         directory.mkdir()
-        return AgentProcess(directory, self.broker.url, vm=vm, arguments=sources, environ={**OFTEN, "PATH": path})
+        environ = {**OFTEN, "PATH": path, "WEFT_CLIENT_WRITABLE_PATHS": str(self.backends.cubefs.directory)}
+        return AgentProcess(directory, self.broker.url, vm=vm, arguments=sources, environ=environ)
 
     async def _start_agent(self, vm: str) -> None:
         await self.agents[vm].start()

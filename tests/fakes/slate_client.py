@@ -13,7 +13,7 @@ import time
 CONTENT = b"hello\n"
 
 
-def main(mode: str, mount_point: str, source: str) -> int:
+def main(mode: str, mount_point: str, source: str, moods: str = "") -> int:
     """Play *mode*; see the branches."""
     match mode:
         case "exit":
@@ -29,7 +29,7 @@ def main(mode: str, mount_point: str, source: str) -> int:
             os.write(int(os.environ["SLATE_STATUS_FD"]), b"failed: no such volume")
             return _wait()
         case _:
-            return _serve(mode, mount_point, source)
+            return _serve(mode, mount_point, source, moods)
 
 
 def _wait() -> int:
@@ -37,7 +37,7 @@ def _wait() -> int:
         signal.pause()
 
 
-def _serve(mode: str, mount_point: str, source: str) -> int:
+def _serve(mode: str, mount_point: str, source: str, moods: str) -> int:
     import mfusepy  # type: ignore[import-untyped]
 
     class Slate(mfusepy.Operations):  # type: ignore[misc]
@@ -73,7 +73,7 @@ def _serve(mode: str, mount_point: str, source: str) -> int:
         def init(self, path: str) -> None:
             threading.Thread(target=os.stat, args=(f"{mount_point}/below/trap",), daemon=True).start()
 
-    marker = f"{mount_point}.silent"  # while it exists, nothing is answered
+    marker = f"{moods}.silent"  # while it exists, nothing is answered
 
     class Moody(Slate):
         """A client whose backend goes away and returns, and whose keys expire."""
@@ -84,7 +84,7 @@ def _serve(mode: str, mount_point: str, source: str) -> int:
             return {"f_bsize": 4096, "f_frsize": 4096, "f_blocks": 1}
 
         def readdir(self, path: str, fh: int) -> list[str]:
-            if os.path.exists(f"{mount_point}.refused"):
+            if os.path.exists(f"{moods}.refused"):
                 print("InvalidAccessKeyId", flush=True)
                 raise mfusepy.FuseOSError(errno.EIO)
             return list(super().readdir(path, fh))

@@ -80,6 +80,7 @@ async def cluster(guest: FaultyGuest, tmp_path: Path) -> AsyncIterator[CubefsClu
     async with CubefsCluster(tmp_path) as running:
         (running.add_volume("team", owner="alpha") / "hello.txt").write_text("team")
         guest.agent.environ["PATH"] = f"{running.bin_dir}:{os.environ['PATH']}"
+        guest.agent.environ["WEFT_CLIENT_WRITABLE_PATHS"] = str(running.directory)
         yield running
 
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from agent.control import SOCKET_NAME
+from tests.parts.views import PYTHON
 
 START_S = 15.0
 STOP_S = 10.0
@@ -91,6 +92,7 @@ class AgentProcess:
                     "PATH": os.environ["PATH"],
                     "NOTIFY_SOCKET": str(address),
                     "PYTHONPATH": self.python_path,
+                    "WEFT_CLIENT_PATHS": ":".join(PYTHON),
                     **self.environ,
                 },
                 stdin=asyncio.subprocess.DEVNULL,

@@ -18,6 +18,7 @@ import msgspec
 from agent.actual import LiveMount
 from agent.drivers.base import Driver, Failure, MountCommand, MountContext, PendingUploads, PrivateFile
 from agent.drivers.kernel import BindDriver
+from agent.mounts.cage import Views
 from agent.mounts.engine import MountEngine
 from agent.mounts.liveness_watch import Rhythm
 from agent.mounts.mountinfo import MountEntry
@@ -27,6 +28,7 @@ from agent.mounts.table import MountTableWatcher, read_mount_table
 from agent.mounts.walker import Walker
 from agent.supervise.identity import read_boot_id
 from tests.fakes import slate_client
+from tests.parts.views import PYTHON
 from weft.errors import ErrorCode, ExitedEarlyError, MountError, MountTimeoutError
 from weft.wire.blocks import Block, register_block
 from weft.wire.fields import Secrecy, declare
@@ -83,6 +85,7 @@ class SlateDriver(Driver):
                 block.mode,
                 context.share.mount_point,
                 context.source,
+                str(_moods(context.private_dir.parents[2]) / context.share.id),
             ),
             fs_types=frozenset({"fuse.slate"}),
             source=context.source,
@@ -131,6 +134,10 @@ class SlateDriver(Driver):
     async def find_pending(self, context: MountContext, *, deadline_s: float) -> PendingUploads:
         """Give the next answer."""
         return PendingUploads(files=self.pending.pop() if self.pending else 0)
+
+
+def _moods(directory: Path) -> Path:
+    return directory / "moods"
 
 
 def _block(share: ShareMount) -> SlateBlock:
@@ -195,6 +202,7 @@ class EngineRig:
         root: The allowed root below it.
         more_drivers: Drivers beside the test's own and bind, for engines made from now on.
         more_programs: Programs beside what those need.
+        writable: What clients of engines made from now on may change besides.
         rhythm: How often mounts are asked, for engines made from now on.
         is_shielding: Whether engines made from now on close bare directories.
         changes: What ``on_change`` was told, in order.
@@ -211,6 +219,7 @@ class EngineRig:
     is_shielding: bool = False
     more_drivers: dict[str, Driver] = field(default_factory=dict)
     more_programs: dict[str, Path] = field(default_factory=dict)
+    writable: tuple[Path, ...] = ()
     changes: list[tuple[ShareId, MountError | None]] = field(default_factory=list)
     remarks: list[tuple[ShareId, MountError | None]] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -220,6 +229,12 @@ class EngineRig:
     def root(self) -> Path:
         """Where mounts are allowed."""
         return self.directory / "shares"
+
+    def mark(self, share_id: str, mood: str) -> Path:
+        """Have a share's client of mode ``moody`` behave as *mood* says, until the marker is removed."""
+        marker = _moods(self.directory) / f"{share_id}.{mood}"
+        marker.touch()
+        return marker
 
     @property
     def sources(self) -> Path:
@@ -260,6 +275,7 @@ class EngineRig:
             on_change=note,
             on_remark=self._remark,
             is_shielding=self.is_shielding,
+            views=Views(read_only=(*PYTHON, str(_moods(self.directory))), writable=tuple(map(str, self.writable))),
             limits=self.limits,
             rhythm=self.rhythm,
         )
@@ -355,6 +371,7 @@ async def engine_rig(directory: Path) -> AsyncIterator[EngineRig]:
     """Make a rig in *directory*."""
     (directory / "shares").mkdir(parents=True)
     (directory / "sources").mkdir()
+    _moods(directory).mkdir()
     async with Walker() as walker:
         with MountTableWatcher() as table:
             yield EngineRig(directory, walker, table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 WAIT_S = 20.0
@@ -40,6 +41,17 @@ async def wait_for_file(path: Path, *, deadline_s: float = WAIT_S) -> str:
             if text := _text_of(path):
                 return text
             await asyncio.sleep(0)  # one turn of the loop: the writer is another process
+
+
+def listening_ports(pid: int) -> list[tuple[str, int]]:
+    """The TCP listeners of a process: address in the kernel's hexadecimal, port."""
+    inodes = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            inodes.add(os.readlink(entry).removeprefix("socket:[").removesuffix("]"))
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    found = [row[1].split(":") for row in rows if row[3] == "0A" and row[9] in inodes]
+    return [(address, int(port, 16)) for address, port in found]
 
 
 def _text_of(path: Path) -> str:

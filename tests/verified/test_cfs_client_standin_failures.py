@@ -6,13 +6,11 @@ import asyncio
 import os
 import shutil
 import stat
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from tests.parts.cfs_rig import VOLUME, CfsRig, rig
-from tests.parts.processes import wait_for_file, wait_until_ended
+from tests.parts.processes import listening_ports, wait_for_file, wait_until_ended
 
 pytestmark = pytest.mark.integration
 __all__ = ["rig"]
@@ -155,34 +153,23 @@ class TestListeners:
         """With locallyProf only loopback listens, and without the exporter nothing else."""
         await rig.mount()
         await wait_for_file(rig.pid_file)
-        assert [address for address, _ in _listening(rig.clients[-1].pid)] == ["0100007F"]
+        assert [address for address, _ in listening_ports(rig.clients[-1].pid)] == ["0100007F"]
 
     async def test_defaults_listen_on_all_interfaces(self, rig: CfsRig) -> None:
         """By default both listeners take random ports on all interfaces."""
         await rig.mount(locallyProf=False, exporterEnable=True)
         await wait_for_file(rig.pid_file)  # the exporter comes after the outcome, and before this file
-        assert [address for address, _ in _listening(rig.clients[-1].pid)] == ["00000000"] * 2
+        assert [address for address, _ in listening_ports(rig.clients[-1].pid)] == ["00000000"] * 2
 
     async def test_taken_port_delays_the_mount(self, rig: CfsRig) -> None:
         """A taken profPort costs a minute (scaled), then a random one is used."""
         taken = int(rig.cluster.masters[0].rpartition(":")[2])
         await rig.mount(profPort=str(taken))
         assert "choose port automatically" in rig.output_log
-        assert [port for _, port in _listening(rig.clients[-1].pid)] != [taken]
+        assert [port for _, port in listening_ports(rig.clients[-1].pid)] != [taken]
 
     async def test_numeric_prof_port_is_ignored(self, rig: CfsRig) -> None:
         """A profPort that is a JSON number is ignored: a random port, at once."""
         taken = int(rig.cluster.masters[0].rpartition(":")[2])
         await rig.mount(profPort=taken)
         assert "choose port automatically" not in rig.output_log
-
-
-def _listening(pid: int) -> list[tuple[str, int]]:
-    """The TCP listeners of a process: address in the kernel's hexadecimal, port."""
-    inodes = set()
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):
-            inodes.add(os.readlink(entry).removeprefix("socket:[").removesuffix("]"))
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    found = [row[1].split(":") for row in rows if row[3] == "0A" and row[9] in inodes]
-    return [(address, int(port, 16)) for address, port in found]

@@ -40,7 +40,9 @@ class Kernel:
             raise TimeoutError
         return found
 
-    async def unmount(self, path: str, mode: UnmountMode = UnmountMode.NORMAL, *, deadline_s: float = 1) -> None:
+    async def unmount(
+        self, path: str, mount_id: int, mode: UnmountMode = UnmountMode.NORMAL, *, deadline_s: float = 1
+    ) -> None:
         self.modes.append(mode)
         if (answer := self.answers.pop(0)) is not None:
             raise answer

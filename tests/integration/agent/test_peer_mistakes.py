@@ -136,7 +136,7 @@ async def test_a_boot_mount_that_fails_stops_neither_the_agent_nor_the_others(ag
 
 
 async def test_an_id_decides_no_path_and_a_secret_goes_with_its_share(agent: AgentProcess, nc: Client) -> None:
-    """An id with ``../`` never reaches the disk; the configuration of a good one is private, and goes with it."""
+    """An id with ``../`` never reaches the disk; what a good one is started with is private, and does not stay."""
     forged = share_to_builtins(files(agent, "a", description="hunter2")) | {"id": "../../tmp/a"}
     document = {"vm": "vm-7", "revision": 1, "gone": [], "shares": [forged]}
     await nc.jetstream().publish(subject("vm-7"), json.dumps(document).encode())
@@ -146,9 +146,11 @@ async def test_an_id_decides_no_path_and_a_secret_goes_with_its_share(agent: Age
         assert holding(agent.run_dir, b"hunter2") == []
         await publish(nc, 2, files(agent, "a", description="hunter2"))
         await agent.until_states(a="mounted")
-        (config,) = holding(agent.run_dir, b"hunter2")
-        assert config.stat().st_mode & 0o777 == 0o600
-        assert config.parent.stat().st_mode & 0o777 == 0o700
+        assert (
+            holding(agent.run_dir, b"hunter2") == []
+        )  # its client serves a directory of the guest, and needs it no more
+        (private,) = (agent.run_dir / "private").iterdir()
+        assert private.stat().st_mode & 0o777 == 0o700
         await publish(nc, 3)
         await agent.until_states()
         await agent.until(lambda status: holding(agent.run_dir, b"hunter2") == [])

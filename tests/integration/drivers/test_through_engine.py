@@ -45,6 +45,7 @@ async def cluster(tmp_path: Path, rig: EngineRig) -> AsyncIterator[CubefsCluster
     async with CubefsCluster(tmp_path / "cluster") as started:
         started.add_volume("team", owner="alpha")
         rig.more_programs["cfs-client"] = started.client
+        rig.writable = (started.directory,)
         yield started
 
 

@@ -50,6 +50,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[CubefsCluster]:
 async def guest(rig: EngineRig, cluster: CubefsCluster) -> AsyncIterator[MountEngine]:
     """An engine with the drivers and programs of a guest."""
     rig.limits = Limits(busy_s=0.5)
+    rig.writable = (cluster.directory,)
     rig.more_drivers = {"rclone": RcloneDriver(), "cubefs": CubefsDriver()}
     rig.more_programs = {
         "rclone": Path(rclone_binary()),

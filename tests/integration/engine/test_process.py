@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 import subprocess
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from agent.actual import ProcessIdentity
+from agent.mounts.walker import Walker
 from agent.supervise.identity import find_by_output, identify_process, read_boot_id
 from agent.supervise.process import ClientProcess, attach_client, start_client
+from tests.parts.cages import make_cage
 from tests.parts.processes import wait_for_file
 from weft.errors import CommandNotFoundError
 
@@ -20,10 +23,27 @@ pytestmark = pytest.mark.integration
 BOOT = read_boot_id()
 
 
-def start(tmp_path: Path, script: str, **fields: str) -> ClientProcess:
+@pytest.fixture
+async def walker() -> AsyncIterator[Walker]:
+    """What starts clients."""
+    async with Walker() as started:
+        yield started
+
+
+async def start(walker: Walker, tmp_path: Path, script: str, **fields: str) -> ClientProcess:
     """Start a shell script whose output names the test."""
-    return start_client(
-        ("/bin/sh", "-c", script, str(tmp_path)), env={"PATH": "/bin"}, output=tmp_path / "out", boot_id=BOOT, **fields
+    return await run(walker, tmp_path, ("/bin/sh", "-c", script, str(tmp_path)), **fields)
+
+
+async def run(walker: Walker, tmp_path: Path, argv: tuple[str, ...], **fields: str) -> ClientProcess:
+    return await start_client(
+        argv,
+        env={"PATH": "/bin"},
+        log=tmp_path / "out",
+        cage=make_cage(tmp_path),
+        walker=walker,
+        boot_id=BOOT,
+        **fields,
     )
 
 
@@ -32,17 +52,17 @@ def start_grandchild(tmp_path: Path) -> None:
     subprocess.run(["/bin/sh", "-c", "sleep 60 & echo $! > pid", str(tmp_path)], cwd=tmp_path, check=True)
 
 
-async def test_the_exit_code_of_a_child_is_known(tmp_path: Path) -> None:
+async def test_the_exit_code_of_a_child_is_known(walker: Walker, tmp_path: Path) -> None:
     """A child that ends is reaped, and its exit code kept."""
-    process = start(tmp_path, "echo bye; exit 7")
+    process = await start(walker, tmp_path, "echo bye; exit 7")
     assert await process.wait(deadline_s=10)
     assert (process.exit_code, (tmp_path / "out").read_text()) == (7, "bye\n")
     process.close()
 
 
-async def test_a_signal_is_a_negative_exit_code(tmp_path: Path) -> None:
+async def test_a_signal_is_a_negative_exit_code(walker: Walker, tmp_path: Path) -> None:
     """Who was killed says by what."""
-    process = start(tmp_path, "exec sleep 60")
+    process = await start(walker, tmp_path, "exec sleep 60")
     process.signal(signal.SIGKILL)
     assert await process.wait(deadline_s=10)
     assert process.exit_code == -signal.SIGKILL
@@ -50,9 +70,9 @@ async def test_a_signal_is_a_negative_exit_code(tmp_path: Path) -> None:
     process.close()
 
 
-async def test_a_wait_has_an_end(tmp_path: Path) -> None:
+async def test_a_wait_has_an_end(walker: Walker, tmp_path: Path) -> None:
     """Waiting for a process that stays says so at the deadline."""
-    process = start(tmp_path, "exec sleep 60")
+    process = await start(walker, tmp_path, "exec sleep 60")
     assert not await process.wait(deadline_s=0.05)
     process.signal(signal.SIGKILL)
     await process.wait(deadline_s=10)
@@ -73,9 +93,9 @@ async def test_a_process_that_is_no_child_is_watched(tmp_path: Path) -> None:
     process.close()
 
 
-async def test_nobody_is_taken_over_who_only_has_the_pid(tmp_path: Path) -> None:
+async def test_nobody_is_taken_over_who_only_has_the_pid(walker: Walker, tmp_path: Path) -> None:
     """Start time and boot must be the same."""
-    process = start(tmp_path, "exec sleep 60")
+    process = await start(walker, tmp_path, "exec sleep 60")
     known = process.identity
     for other in (
         ProcessIdentity(pid=known.pid, start_ticks=known.start_ticks - 1, boot_id=BOOT),
@@ -88,9 +108,9 @@ async def test_nobody_is_taken_over_who_only_has_the_pid(tmp_path: Path) -> None
     process.close()
 
 
-async def test_closing_leaves_the_process(tmp_path: Path) -> None:
+async def test_closing_leaves_the_process(walker: Walker, tmp_path: Path) -> None:
     """A client outlives who watches it, and can be taken over and found by its output."""
-    process = start(tmp_path, "exec sleep 60")
+    process = await start(walker, tmp_path, "exec sleep 60")
     identity = process.identity
     process.close()
     assert find_by_output(tmp_path / "out") == (identity.pid,)
@@ -101,9 +121,9 @@ async def test_closing_leaves_the_process(tmp_path: Path) -> None:
     again.close()
 
 
-async def test_the_status_pipe_is_heard(tmp_path: Path) -> None:
+async def test_the_status_pipe_is_heard(walker: Walker, tmp_path: Path) -> None:
     """A client that was given a pipe can say something through it."""
-    process = start(tmp_path, "echo no > /proc/self/fd/$FD", status_fd_variable="FD")
+    process = await start(walker, tmp_path, "echo no > /proc/self/fd/$FD", status_fd_variable="FD")
     heard = asyncio.Event()
     assert process.status_pipe is not None
     process.status_pipe.on_message(heard.set)
@@ -114,7 +134,7 @@ async def test_the_status_pipe_is_heard(tmp_path: Path) -> None:
     process.close()
 
 
-async def test_a_missing_program_is_named(tmp_path: Path) -> None:
+async def test_a_missing_program_is_named(walker: Walker, tmp_path: Path) -> None:
     """A program that is not there is an error of its own."""
-    with pytest.raises(CommandNotFoundError, match="/no/such"):
-        start_client(("/no/such",), env={}, output=tmp_path / "out", boot_id=BOOT)
+    with pytest.raises(CommandNotFoundError, match=r"/no/such.*client_paths"):
+        await run(walker, tmp_path, ("/no/such",))

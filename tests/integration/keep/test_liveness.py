@@ -44,13 +44,7 @@ def is_loss(error: MountError | None) -> bool:
 
 def silence(rig: EngineRig, share_id: str = "a") -> Path:
     """Have the backend of a share's client go away, until the marker is removed."""
-    return mark(rig, share_id, "silent")
-
-
-def mark(rig: EngineRig, share_id: str, mood: str) -> Path:
-    marker = rig.root / f"{share_id}.{mood}"
-    marker.touch()
-    return marker
+    return rig.mark(share_id, "silent")
 
 
 async def test_a_hang_is_told_and_so_is_its_end(rig: EngineRig, engine: MountEngine) -> None:
@@ -182,7 +176,7 @@ async def test_a_root_that_cannot_be_read_is_told_with_its_reason(rig: EngineRig
     """Keys that expire leave a mount that looks fine; it is not remounted, and its recovery is noticed."""
     await engine.apply(slate("a", rig.root / "a", mode="moody"))
     pid = rig.pid_of("a")
-    marker = mark(rig, "a", "refused")
+    marker = rig.mark("a", "refused")
     error = await rig.wait_for_change(is_standing)
     assert error is not None
     assert error.code is ErrorCode.AUTH

@@ -13,7 +13,7 @@ import pytest
 from agent.mounts.facts import Holder
 from agent.mounts.liveness import Liveness
 from agent.mounts.policy import carries_our_source
-from agent.mounts.table import MountTableWatcher
+from agent.mounts.table import MountTableWatcher, read_mount_table
 from agent.mounts.unmount import Rung, detach_subtree, unmount
 from agent.mounts.walker import UnmountMode, Walker
 from tests.integration.mounts.conftest import FuseFactory, FuseMount, MountTmpfs, start_talking
@@ -158,7 +158,7 @@ async def test_somebody_else_unmounting_ends_the_wait(
         going = asyncio.create_task(unmount(path, busy_wait_s=60, **(ladder | {"walker": telling})))
         async with asyncio.timeout(10):
             await telling.has_named.wait()
-            await telling.unmount(path, UnmountMode.DETACH)
+            await telling.unmount(path, read_mount_table().at(path)[0].mount_id, UnmountMode.DETACH)
             assert (await going).rung is Rung.WAITED
     finally:
         holder.kill()

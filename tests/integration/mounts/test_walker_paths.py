@@ -136,14 +136,17 @@ async def test_only_an_empty_unmounted_directory_is_removed(
 
 
 async def test_an_unmount_takes_one_layer(walker: Walker, mount_tmpfs: MountTmpfs) -> None:
-    """Each call takes the topmost; with none left it says so."""
+    """Each call takes the mount that is meant, if it is the topmost; nothing else, and nothing twice."""
     path = mount_tmpfs("a").mount_point
     mount_tmpfs("a")
-    await walker.unmount(path)
-    assert len(read_mount_table().at(path)) == 1
-    await walker.unmount(path, UnmountMode.DETACH)
+    lower, upper = (entry.mount_id for entry in read_mount_table().at(path))
     with pytest.raises(NotMountedError):
-        await walker.unmount(path)
+        await walker.unmount(path, lower)
+    await walker.unmount(path, upper)
+    await walker.unmount(path, lower, UnmountMode.DETACH)
+    assert read_mount_table().at(path) == ()
+    with pytest.raises(NotMountedError):
+        await walker.unmount(path, lower)
 
 
 async def test_holders_of_every_kind_are_named(walker: Walker, place: Path, mount_tmpfs: MountTmpfs) -> None:
@@ -167,7 +170,7 @@ async def test_holders_of_every_kind_are_named(walker: Walker, place: Path, moun
         assert {holder.path for holder in holders} == {path, f"{path}/data"}
         assert f"pid {processes['cwd'].pid} (python" in describe_holders(holders)
         with pytest.raises(BusyError):
-            await walker.unmount(path)
+            await walker.unmount(path, read_mount_table().at(path)[0].mount_id)
     finally:
         for process in processes.values():
             process.kill()
