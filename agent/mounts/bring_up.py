@@ -16,7 +16,6 @@ from agent.mounts import places
 from agent.mounts.cage import build_cage
 from agent.mounts.cage_files import copy_etc
 from agent.mounts.liveness import Liveness, liveness_of
-from agent.mounts.mountinfo import MountEntry
 from agent.mounts.ownership import belongs_to
 from agent.mounts.parts import Parts
 from agent.mounts.prepare import Prepared, refuse_stacking
@@ -67,20 +66,12 @@ async def bring_up(prepared: Prepared, *, parts: Parts) -> tuple[LiveMount, Clie
         await _make_private(prepared)
         try:
             mount_id = await (_serve if prepared.command.is_client else _perform)(attempt, prepared, parts)
-            entry = _find_mounted(mount_id, prepared, parts)
+            attempt.live = _record_mounted(attempt.live, mount_id, prepared, parts)
+            _refuse_another(attempt.live, prepared, parts)
             await _read_root(prepared, attempt.process, parts)
         except StartFailed as failed:
             raise _classify(prepared, failed) from failed
-        live = attempt.live = _change(
-            attempt.live,
-            parts,
-            stage=Stage.MOUNTED,
-            mount_id=entry.mount_id,
-            device=entry.device,
-            root=entry.root,
-            source=entry.source,
-            fs_type=entry.fs_type,
-        )
+        live = attempt.live = _change(attempt.live, parts, stage=Stage.MOUNTED)
         undo.pop_all()
     _tell_covered(prepared, parts)
     if not prepared.command.is_client:
@@ -124,14 +115,39 @@ async def _perform(attempt: _Attempt, prepared: Prepared, parts: Parts) -> int |
     return mount_id
 
 
-def _find_mounted(mount_id: int | None, prepared: Prepared, parts: Parts) -> MountEntry:
-    """Find in the mount table what was just mounted, and that it is what was asked for."""
+def _record_mounted(live: LiveMount, mount_id: int | None, prepared: Prepared, parts: Parts) -> LiveMount:
+    """
+    Record which mount it is, before anything else is asked of it: it is found again wherever it is moved.
+
+    Raises:
+        DeniedError: its mount point was replaced meanwhile, and nothing is mounted.
+        StartFailed: somebody else has unmounted it.
+    """
     if mount_id is None:
         raise _replaced(prepared)
-    entry = find_started(prepared.command, prepared.path, parts.table.refresh())
-    if entry is None or entry.mount_id != mount_id:
-        raise StartFailed(0 if not prepared.command.is_client else None)
-    return entry
+    entry = parts.table.refresh().find(mount_id)
+    if entry is None:
+        raise StartFailed(None if prepared.command.is_client else 0)
+    return _change(
+        live,
+        parts,
+        mount_id=entry.mount_id,
+        device=entry.device,
+        root=entry.root,
+        source=entry.source,
+        fs_type=entry.fs_type,
+    )
+
+
+def _refuse_another(live: LiveMount, prepared: Prepared, parts: Parts) -> None:
+    """Refuse a mount that is not where, or not what, it should be."""
+    found = find_started(prepared.command, prepared.path, parts.table.current)
+    if found is not None and found.mount_id == live.mount_id:
+        return
+    there = parts.table.current.find(live.mount_id)
+    if there is not None and there.mount_point != prepared.path:
+        raise _replaced(prepared)
+    raise StartFailed(None if prepared.command.is_client else 0)
 
 
 def _remove_private(live: LiveMount) -> None:

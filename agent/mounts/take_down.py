@@ -21,9 +21,12 @@ from agent.mounts.ownership import belongs_to, find_entry
 from agent.mounts.parts import Parts
 from agent.mounts.unmount import Rung, UnmountResult, detach_subtree, unmount
 from agent.supervise.process import ClientProcess
-from weft.errors import BusyError, MountError
+from weft.errors import BusyError, MountError, UnmountError
 
 _log = structlog.get_logger(__name__)
+
+_TRIES = 16
+"""Each looks up anew where the mount is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +97,27 @@ async def take_down(
 async def _unmount(
     live: LiveMount, process: ClientProcess | None, parts: Parts, *, is_patient: bool, is_hung: bool = False
 ) -> UnmountResult:
+    """Climb the ladder for wherever it is: who owns a directory above may rename that at any moment."""
+    done = UnmountResult(Rung.ABSENT, (), 0.0, 0)
+    for _ in range(_TRIES):
+        entry = find_entry(live, parts.table.refresh(), boot_id=parts.boot_id)
+        if entry is None:
+            return done
+        taken = await _unmount_at(entry, live, process, parts, is_patient=is_patient, is_hung=is_hung)
+        done = max(done, taken, key=lambda result: result.rung)
+    raise UnmountError(f"cannot unmount share {live.share_id!r}: it is moved to another path again and again")
+
+
+async def _unmount_at(
+    entry: MountEntry,
+    live: LiveMount,
+    process: ClientProcess | None,
+    parts: Parts,
+    *,
+    is_patient: bool,
+    is_hung: bool,
+) -> UnmountResult:
     """Climb the ladder; under a dead or hung parent all that is ours goes in one call."""
-    entry = find_entry(live, parts.table.refresh(), boot_id=parts.boot_id)
-    if entry is None:
-        return UnmountResult(Rung.ABSENT, (), 0.0, 0)
     because = Rung.DETACHED_HUNG if is_hung else await _why_not_asked(entry, process, parts)
     if because is not None:
         return await detach_subtree(

@@ -59,8 +59,9 @@ async def test_a_client_of_cubefs_accepts_no_connection(tmp_path: Path, rig: Eng
     """Its control port would end it for any user of the guest who asks."""
     async with CubefsCluster(tmp_path) as cluster:
         cluster.add_volume("team", owner="alpha")
+        share = team_share(rig, cluster)
         async with rig.engine() as engine:
-            await engine.apply(team_share(rig, cluster))
+            await engine.apply(share)
             assert listening_ports(rig.pid_of("data")) == []
             await engine.apply(unmount("data"))
 
