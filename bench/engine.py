@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 
 from agent.actual import LiveMount
 from agent.drivers.base import Driver, Failure, MountCommand, MountContext
+from agent.mounts.cage import Views
 from agent.mounts.engine import MountEngine
 from agent.mounts.parts import Limits
 from agent.mounts.policy import Policy
@@ -48,9 +49,9 @@ class BenchDriver(Driver):
         """Run the client that the share names."""
         block = context.share.block
         assert isinstance(block, BenchBlock)
-        path = context.share.mount_point
+        note = notes_in(context.private_dir.parents[2]) / context.share.id
         return MountCommand(
-            argv=client_argv(block.client, path, context.source, note_of(Path(path))),
+            argv=client_argv(block.client, context.share.mount_point, context.source, note),
             fs_types=frozenset({"fuse.bench", "tmpfs"}),
             source=context.source,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
@@ -68,9 +69,14 @@ def client_argv(client: str, path: str, source: str, note: Path) -> tuple[str, .
     return ("/bin/sh", "-c", INSTANT, "sh", source, path)
 
 
+def notes_in(directory: Path) -> Path:
+    """Name the directory in which clients note when their mounts were up."""
+    return directory / "notes"
+
+
 def note_of(mount_point: Path) -> Path:
-    """Name the file, beside the mount points, in which a client notes when its mount was up."""
-    return mount_point.parent.parent / f"{mount_point.name}.up"
+    """Name the note of the client of a share that is named like its mount point."""
+    return notes_in(mount_point.parent.parent) / mount_point.name
 
 
 def bench_share(share_id: str, mount_point: Path, client: str) -> ShareMount:
@@ -109,6 +115,7 @@ async def running_engine() -> AsyncIterator[tuple[MountEngine, MountTableWatcher
         directory = Path(name)
         root = directory / "shares"
         root.mkdir()
+        notes_in(directory).mkdir()
         records = LiveRecords()
         async with Walker() as walker:
             engine = MountEngine(
@@ -123,6 +130,10 @@ async def running_engine() -> AsyncIterator[tuple[MountEngine, MountTableWatcher
                 state_dir=directory / "state",
                 boot_id=read_boot_id(),
                 on_change=lambda share_id, error: None,
+                views=Views(
+                    read_only=(sys.prefix, sys.base_prefix, str(Path(fuse_client.__file__).parent)),
+                    writable=(str(notes_in(directory)),),
+                ),
                 limits=LIMITS,
             )
             await engine.start()

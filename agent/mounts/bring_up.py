@@ -14,7 +14,6 @@ from agent.actual import LiveMount, Stage
 from agent.drivers.base import Failure
 from agent.mounts import places
 from agent.mounts.cage import build_cage
-from agent.mounts.cage_files import copy_etc
 from agent.mounts.liveness import Liveness, liveness_of
 from agent.mounts.ownership import belongs_to
 from agent.mounts.parts import Parts
@@ -235,14 +234,12 @@ async def _make_private(prepared: Prepared) -> None:
 
 async def _start(prepared: Prepared, parts: Parts) -> ClientProcess:
     context, command = prepared.context, prepared.command
-    etc = places.etc_dir(parts.run_dir)
-    copy_etc(etc)
     cage = build_cage(
         command,
         programs=tuple(str(parts.programs[name]) for name in prepared.driver.programs),
         private_dir=str(context.private_dir),
         cache_dir=str(context.cache_dir),
-        etc=str(etc),
+        etc=str(places.etc_dir(parts.run_dir)),
         sources=prepared.sources,
         is_read_only=prepared.share.readonly,
         views=parts.views,

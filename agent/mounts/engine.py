@@ -15,6 +15,7 @@ from agent.mounts.adopt import AdoptionReport, recognise
 from agent.mounts.adoption import adopt_all
 from agent.mounts.bring_up import bring_up
 from agent.mounts.cage import Views
+from agent.mounts.cage_files import copy_etc
 from agent.mounts.liveness import Liveness
 from agent.mounts.liveness_watch import LivenessWatch, Rhythm
 from agent.mounts.locks import NamedLocks
@@ -32,6 +33,9 @@ from weft.errors import MountError, MountTimeoutError, NotMountedError
 from weft.wire.digest import mount_digest, share_digest
 from weft.wire.ids import ShareId
 from weft.wire.share import ShareMount
+
+_ETC_EVERY_S = 10.0
+"""Between two looks whether the guest's resolver has changed; ten small files are compared."""
 
 _VERSION_DEADLINE_S = 5.0
 """For a client to print its version."""
@@ -101,14 +105,19 @@ class MountEngine:
             parts=self._parts, losses=self._losses, on_change=on_change, rhythm=rhythm or Rhythm()
         )
         self._locks = NamedLocks()
+        self._copying: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to watch; :meth:`adopt` comes next, before any :meth:`apply`."""
         places.private_root(self._parts.run_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+        copy_etc(places.etc_dir(self._parts.run_dir))
         self._losses.start()
+        self._copying = asyncio.get_running_loop().create_task(self._keep_etc(), name="weft-etc")
 
     async def close(self) -> None:
         """Stop watching; every mount and client is left as it is."""
+        if self._copying is not None:
+            self._copying.cancel()
         await self._liveness.close()
         self._losses.close()
 
@@ -274,6 +283,12 @@ class MountEngine:
             except BaseException:
                 self._watch(live.share_id, client)
                 raise
+
+    async def _keep_etc(self) -> None:
+        """Have clients find their servers after the guest has moved to another network."""
+        while True:
+            await asyncio.sleep(_ETC_EVERY_S)
+            await asyncio.to_thread(copy_etc, places.etc_dir(self._parts.run_dir))
 
     def _watch(self, share_id: ShareId, client: ClientProcess | None) -> None:
         self._losses.watch(share_id, client)

@@ -52,8 +52,9 @@ class MountTableWatcher:
         self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         self._epoll = select.epoll()
         self._epoll.register(self._fd, select.EPOLLPRI | select.EPOLLERR)
-        self.refresh()
+        # In this order: what happens in between is consumed, unseen, by the loop's epoll when it takes this one in.
         asyncio.get_running_loop().add_reader(self._epoll.fileno(), self.refresh)
+        self.refresh()
 
     def close(self) -> None:
         """Stop watching."""

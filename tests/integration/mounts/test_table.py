@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,3 +86,25 @@ async def test_many_changes_at_once_end_in_the_true_table(table: MountTableWatch
     assert found
     assert await process.wait() == 0
     assert {entry.mount_point for entry in table.current.below(str(place))} == set(names)
+
+
+async def test_a_change_while_the_watch_begins_is_seen(
+    place: Path, mount_tmpfs: MountTmpfs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that mounts at once must not be waited for until its deadline."""
+    loop = asyncio.get_running_loop()
+    add_reader = loop.add_reader
+
+    def mount_first(*arguments: Any) -> None:
+        mount_tmpfs("a")
+        add_reader(*arguments)
+
+    monkeypatch.setattr(loop, "add_reader", mount_first)
+    with MountTableWatcher() as table:
+        monkeypatch.undo()
+        changed = asyncio.Event()
+        table.subscribe(lambda _: changed.set())
+        if table.current.top_at(str(place / "a")) is None:
+            async with asyncio.timeout(5):
+                await changed.wait()
+        assert table.current.top_at(str(place / "a")) is not None
