@@ -41,6 +41,7 @@ class AgentConfig:
         allow: Roots below which shares may be mounted.
         allow_source: Roots below which directories of the guest may be shown.
         allow_option: Options of backends that touch files of this guest or run commands here, and are allowed.
+        allow_type: Types of rclone remotes that are otherwise refused, and may then do whatever rclone can as root.
         shield: Whether directories made for mount points are closed to users while nothing is mounted on them.
         share_mounts: Boot file.
         probe_interval_s: Between two questions to each mount whether it answers.
@@ -63,6 +64,7 @@ class AgentConfig:
     allow: tuple[str, ...] = DEFAULT_ROOTS
     allow_source: tuple[str, ...] = DEFAULT_ROOTS
     allow_option: tuple[str, ...] = ()
+    allow_type: tuple[str, ...] = ()
     shield: bool = False
     share_mounts: Path | None = None
     probe_interval_s: float = 15.0
@@ -153,6 +155,7 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "allow": _roots,
     "allow_source": _roots,
     "allow_option": _options,
+    "allow_type": _options,
     "shield": _switch,
     "share_mounts": _path,
     "probe_interval_s": _seconds,

@@ -61,6 +61,7 @@ def _surroundings(config: AgentConfig) -> Surroundings:
         allow=config.allow,
         allow_source=config.allow_source,
         allow_options=frozenset(config.allow_option),
+        allow_types=frozenset(config.allow_type),
         is_shielding=config.shield,
     )
 
