@@ -48,6 +48,8 @@ _MOUNTING: Final = frozenset(
 )
 _SAME: Final = {"links": "vfs-links"}
 """``links`` does that for the mount, and lets rclone's ``local`` make symbolic links of the guest besides."""
+SHARE_FLAGS: Final = _ALL_COMMANDS | _COPYING | _MOUNTING
+"""What a share may set without being asked; none of them names a file or a command of the guest."""
 _OURS: Final = frozenset({"read-only", "uid", "gid", "umask"})
 """Fields of the share say these."""
 
@@ -57,25 +59,29 @@ def known_type(remote_type: str) -> str:
     return ALIASES.get(remote_type, remote_type)
 
 
-def check_type(share_id: str, section: str, remote_type: Any, allowed: frozenset[str]) -> None:
+def check_type(
+    share_id: str, section: str, remote_type: Any, allowed: frozenset[str], *, is_public: bool = True
+) -> None:
     """
     Accept the type of a remote.
 
     Args:
         share_id: For the error.
-        section: Names the section of rclone's configuration in the error.
+        section: Its section in rclone's configuration, for the error.
         remote_type: As it stands in the share.
         allowed: Further types that this guest allows.
+        is_public: Whether the error may show a type that nobody knows: the values of a section may be secrets.
 
     Raises:
         DeniedError: it is not one that this guest knows to be harmless.
     """
     if isinstance(remote_type, str) and (known_type(remote_type) in OPTIONS or remote_type in allowed):
         return
-    why = REFUSED_TYPES.get(str(remote_type), "is not one that this guest knows")
+    why = REFUSED_TYPES.get(str(remote_type))
+    name = str(remote_type) if is_public or why is not None else "..."
     raise DeniedError(
-        f"cannot mount share {share_id!r}: this guest does not allow the rclone type {remote_type!r} ({section}), "
-        f"which {why}; allow_type = [{_quote(remote_type)}] in its agent.toml would"
+        f"cannot mount share {share_id!r}: this guest does not allow the rclone type {name!r} (section {section!r}), "
+        f"which {why or 'it does not know'}; allow_type = [{_quote(name)}] in its agent.toml would"
     )
 
 
@@ -134,8 +140,8 @@ def build_login_guard(remote_types: Iterable[Any], allowed: frozenset[str]) -> d
     return dict(_NO_GOOGLE_LOGIN) if is_google and "env_auth" not in allowed else {}
 
 
-def _quote(text: Any) -> str:
-    return '"' + str(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _quote(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def build_flags(share_id: str, options: Mapping[str, Any], allowed: frozenset[str]) -> dict[str, str]:
@@ -154,7 +160,7 @@ def build_flags(share_id: str, options: Mapping[str, Any], allowed: frozenset[st
                 f"cannot mount share {share_id!r}: the share's field decides, not the rclone option {name!r}",
                 code=ErrorCode.BAD_SPEC,
             )
-        if not (name in _ALL_COMMANDS | _COPYING | _MOUNTING or name in allowed):
+        if name not in SHARE_FLAGS and name not in allowed:
             raise DeniedError(
                 f"cannot mount share {share_id!r}: the rclone option {name!r} is not one that a share may set here; "
                 f"allow_option = [{_quote(name)}] in this guest's agent.toml lets it"

@@ -55,7 +55,7 @@ def read_sections(share: ShareMount, block: RcloneBlock) -> Sections:
         MountError: a name or a type is missing, or would change what another section means.
     """
     if block.config.get("type", block.type) != block.type:
-        raise bad_spec(share, f"rclone.config says type {block.config['type']!r}, rclone.type says {block.type!r}")
+        raise bad_spec(share, f"rclone.config says another type than rclone.type, {block.type!r}")
     sections: dict[str, Mapping[str, Any]] = {MAIN: {"type": block.type, **block.config}}
     for name, options in block.remotes.items():
         if name == MAIN or not _SECTION_NAME.match(name):
@@ -92,7 +92,7 @@ def find_source_paths(
     """
     sections = read_sections(share, block)
     for name, options in sections.items():
-        check_type(share.id, f"section {name!r}", options["type"], allow_types)
+        check_type(share.id, name, options["type"], allow_types, is_public=name == MAIN)
     wrapped = {name: _parse_references(share, name, sections) for name in sections}
     found: dict[str, None] = {}
     for where, path in _follow(share, sections, wrapped, block.path):
@@ -188,11 +188,11 @@ def _parse_reference(share: ShareMount, section: str, sections: Sections, text: 
         return _Reference(None, text, at)
     name, colon, path = text.partition(":")
     if not colon or name not in sections or name == MAIN:
-        raise bad_spec(share, f"section {section!r} wraps {name!r}, which is not one of rclone.remotes")
+        raise bad_spec(share, f"section {section!r} wraps what is neither one of rclone.remotes nor a path from /")
     if sections[name]["type"] != _LOCAL and ".." in path.split("/"):
         raise bad_spec(share, f"section {section!r} wraps a path that holds '..'")
     if sections[name]["type"] == _LOCAL and not path:
-        raise bad_spec(share, f"section {section!r} wraps {name!r} without a path")
+        raise bad_spec(share, f"section {section!r} wraps section {name!r} without a path")
     return _Reference(name, path, at)
 
 
