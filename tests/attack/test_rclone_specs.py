@@ -398,7 +398,7 @@ def _let_through(chance: random.Random, trap: Trap, *, wanted: int) -> Iterator[
             RcloneDriver().build(context_for(share))
         except WeftError:
             continue
-        inside = [os.path.realpath(path) == path and Path(path).is_relative_to(trap.source) for path in sources]
+        inside = [Path(path).is_relative_to(trap.source) and os.path.realpath(path) == path for path in sources]
         if inside and all(inside) and all(Path(path).is_dir() for path in sources):
             wanted -= 1
             yield block
