@@ -228,7 +228,7 @@ def _context_with(context: MountContext, share: ShareMount) -> MountContext:
         pytest.param({"secret_access_key": "wrong-secret"}, "bucket", "auth", True, id="secret key"),
         pytest.param({}, "nosuch", "not_found", True, id="bucket"),
         pytest.param({"endpoint": "http://127.0.0.1:9"}, "bucket", "unreachable", False, id="server"),
-        pytest.param({"type": "nosuch"}, "bucket", "bad_spec", True, id="type"),
+        pytest.param({"type": "nosuch"}, "bucket", "denied", True, id="type"),
     ],
 )
 async def test_a_wrong_s3_spec_is_named_before_anything_is_mounted(
