@@ -21,7 +21,7 @@ MAIN: Final = "weft"
 Sections = Mapping[str, Mapping[str, Any]]
 
 _LOCAL: Final = "local"
-_SECTION_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]*\Z")
+_SECTION_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,127}\Z")
 _UNION_SUFFIXES: Final = (":ro", ":nc", ":writeback")
 _WORD: Final = re.compile(r'(?:"((?:[^"]|"")*)"|([^" ]*))( |\Z)')
 """A field of rclone's lists: CSV with a blank between, quotes around the whole of a field or nowhere."""

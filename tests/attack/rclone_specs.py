@@ -241,6 +241,7 @@ def _sections() -> Iterator[tuple[str, Block]]:
         "a\x00",
     ):
         yield f"section {name!r}", {"type": "memory", "remotes": {name: {"type": "memory"}}}
+    yield "a name of a million dots", {"type": "memory", "remotes": {"a" + ".a" * 500_000: {"type": "memory"}}}
     yield "a section for plain paths", _wrapping("alias", SOURCE, remotes={"local": loose})
     yield (
         "encoding for plain paths",
