@@ -100,7 +100,7 @@ def test_ordinary_specs_are_let_through(count_probes: CountProbes) -> None:
     assert [what for what, verdict in verdicts.items() if SECRET in repr(verdict)] == []
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_no_random_spec_hands_a_client_what_would_act_on_the_guest(seed: int, count_probes: CountProbes) -> None:
     """What is let through names no command, no file and no directory outside the source roots."""
     chance = random.Random(seed)
