@@ -80,7 +80,7 @@ class Agent:
         self._kept_away: frozenset[ShareId] = frozenset()
         self._walker = Walker(max_outstanding=HELPERS_AT_MOST)
         self._table = MountTableWatcher()
-        drivers = load_drivers(allow_options=frozenset(config.allow_option))
+        drivers = load_drivers(allow_options=frozenset(config.allow_option), allow_types=frozenset(config.allow_type))
         self._engine = MountEngine(
             drivers=drivers,
             programs=Programs(name for driver in drivers.values() for name in driver.programs),

@@ -82,7 +82,7 @@ def check_namespace(proc: Path) -> Finding:
 async def check_backends(config: AgentConfig) -> list[Finding]:
     """Each backend needs its client; a guest may well do without some."""
     try:
-        drivers = load_drivers(allow_options=frozenset(config.allow_option))
+        drivers = load_drivers(allow_options=frozenset(config.allow_option), allow_types=frozenset(config.allow_type))
     except ConfigError as exc:
         advice = "reinstall or remove the package that brings the driver"
         return [Finding("drivers", Verdict.BAD, problem, advice) for problem in exc.problems]

@@ -44,6 +44,7 @@ class AgentConfig:
         client_paths: Paths that FUSE clients see besides what their shares name, read-only: a client's libraries,
             certificates that an allowed option names.
         client_writable_paths: The same for what clients may change: a cache on a disk of its own.
+        allow_type: Types of rclone remotes that are otherwise refused, and may then do whatever rclone can as root.
         shield: Whether directories made for mount points are closed to users while nothing is mounted on them.
         share_mounts: Boot file.
         probe_interval_s: Between two questions to each mount whether it answers.
@@ -68,6 +69,7 @@ class AgentConfig:
     allow_option: tuple[str, ...] = ()
     client_paths: tuple[str, ...] = ()
     client_writable_paths: tuple[str, ...] = ()
+    allow_type: tuple[str, ...] = ()
     shield: bool = False
     share_mounts: Path | None = None
     probe_interval_s: float = 15.0
@@ -160,6 +162,7 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "allow_option": _options,
     "client_paths": _roots,
     "client_writable_paths": _roots,
+    "allow_type": _options,
     "shield": _switch,
     "share_mounts": _path,
     "probe_interval_s": _seconds,

@@ -38,6 +38,7 @@ async def mounted(
     allow: tuple[str, ...] | None = None,
     allow_source: tuple[str, ...] = ("/",),
     allow_options: frozenset[str] = frozenset(),
+    allow_types: frozenset[str] = frozenset(),
     timeout_s: float = DEFAULT_TIMEOUT_S,
 ) -> AsyncIterator[Path]:
     """
@@ -54,6 +55,7 @@ async def mounted(
         allow: Roots below which it may be mounted; by default the directory that holds the mount point.
         allow_source: Roots below which a bind or rclone's ``local`` may show directories.
         allow_options: Backend options that read files here or run commands, and are allowed.
+        allow_types: Types of rclone remotes that are otherwise refused, and are allowed.
         timeout_s: Seconds for the mount to come up.
 
     Returns:
@@ -67,7 +69,12 @@ async def mounted(
     share = spec if isinstance(spec, ShareMount) else parse_share(dict(spec))
     roots = allow if allow is not None else (str(Path(share.mount_point).parent),)
     everywhere = Surroundings(
-        run_dir=run_dir, state_dir=state_dir, allow=roots, allow_source=allow_source, allow_options=allow_options
+        run_dir=run_dir,
+        state_dir=state_dir,
+        allow=roots,
+        allow_source=allow_source,
+        allow_options=allow_options,
+        allow_types=allow_types,
     )
     name = places.short_name(share.share_id)
     await _clean_up(everywhere, besides=name)

@@ -47,6 +47,7 @@ class Surroundings:
         allow_source: Roots below which directories of the guest may be shown.
         allow_options: Options of backends that touch files of the guest or run commands on it, and are allowed.
         views: What clients see of the guest besides what their shares name.
+        allow_types: Types of rclone remotes that are otherwise refused, and are allowed.
         is_shielding: Whether directories made for mount points are closed while nothing is mounted on them.
     """
 
@@ -56,6 +57,7 @@ class Surroundings:
     allow_source: tuple[str, ...] = DEFAULT_ROOTS
     allow_options: frozenset[str] = frozenset()
     views: Views = field(default_factory=Views)
+    allow_types: frozenset[str] = frozenset()
     is_shielding: bool = False
 
 
@@ -162,7 +164,7 @@ async def hold(
 def _make_engine(
     where: Surroundings, ledger: Ledger, walker: Walker, table: MountTableWatcher, told: list[Reconciler]
 ) -> MountEngine:
-    drivers = load_drivers(allow_options=where.allow_options)
+    drivers = load_drivers(allow_options=where.allow_options, allow_types=where.allow_types)
 
     def tell_change(share_id: ShareId, error: MountError | None) -> None:
         for reconciler in told:

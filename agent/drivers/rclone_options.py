@@ -1,28 +1,20 @@
-"""Which options of rclone a share may set: everything about the data, nothing about this guest."""
+"""Which types and options of rclone a share may use: everything about the data, nothing about this guest."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from agent.drivers.rclone_types import ALIASES, EVERYWHERE, OPTIONS, REFUSED_OPTIONS, REFUSED_TYPES, SWITCHES, Risk
 from weft.errors import DeniedError, ErrorCode, MountError
 
-_CONFIG_NAME: Final = re.compile(r"[a-z0-9_]+\Z")
+_CONFIG_NAME: Final = re.compile(r"[A-Za-z0-9_]+\Z")
 """Without dots: ``override.*`` and ``global.*`` in a section would set rclone's own flags."""
 
-_COMMANDS: Final = frozenset({"ssh", "bearer_token_command", "use_az"})
-_GUEST_FILES: Final = frozenset(
-    (
-        "key_file pubkey_file known_hosts_file client_certificate_path service_principal_file shared_credentials_file "
-        "config_file sse_customer_key_file box_config_file service_account_file unix_socket db_path chunk_path "
-        "tmp_upload_path copy_links env_auth kerberos_ccache"
-    ).split(" ")
-)
-_REMOTE_COMMANDS: Final = frozenset(
-    f"{name}_command" for name in "md5sum sha1sum crc32sum sha256sum blake3sum xxh3sum xxh128sum server".split(" ")
-)
-"""Run by an SFTP server, not by this guest."""
+_GOOGLE: Final = "google cloud storage"
+_NO_GOOGLE_LOGIN: Final = {"GOOGLE_APPLICATION_CREDENTIALS": "/nonexistent/allow_option-env_auth"}
+"""Read first: with a token that it cannot read, rclone (1.75.2) would log in as the guest, by its metadata service."""
 
 _ALL_COMMANDS: Final = frozenset(
     (
@@ -45,43 +37,111 @@ _COPYING: Final = frozenset(
 )
 _MOUNTING: Final = frozenset(
     (
-        "async-read attr-timeout dir-cache-time dir-perms direct-io file-perms link-perms links max-read-ahead "
-        "mount-case-insensitive no-checksum no-modtime no-seek poll-interval write-back-cache"
+        "async-read attr-timeout dir-cache-time dir-perms direct-io file-perms link-perms max-read-ahead "
+        "mount-case-insensitive no-checksum no-modtime no-seek poll-interval write-back-cache "
+        "vfs-block-norm-dupes vfs-cache-max-age vfs-cache-max-size vfs-cache-min-free-space vfs-cache-mode "
+        "vfs-cache-poll-interval vfs-case-insensitive vfs-disk-space-total-size vfs-fast-fingerprint "
+        "vfs-handle-caching vfs-links vfs-metadata-extension vfs-read-ahead vfs-read-chunk-size "
+        "vfs-read-chunk-size-limit vfs-read-chunk-streams vfs-read-wait vfs-refresh vfs-used-is-size vfs-write-back "
+        "vfs-write-wait"
     ).split(" ")
 )
+_SAME: Final = {"links": "vfs-links"}
+"""``links`` does that for the mount, and lets rclone's ``local`` make symbolic links of the guest besides."""
+SHARE_FLAGS: Final = _ALL_COMMANDS | _COPYING | _MOUNTING
+"""What a share may set without being asked; none of them names a file or a command of the guest."""
 _OURS: Final = frozenset({"read-only", "uid", "gid", "umask"})
 """Fields of the share say these."""
 
 
-def check_config_option(share_id: str, section: str, name: str, value: Any, allowed: frozenset[str]) -> None:
+def known_type(remote_type: str) -> str:
+    """Return the name under which the tables have *remote_type*."""
+    return ALIASES.get(remote_type, remote_type)
+
+
+def check_type(
+    share_id: str, section: str, remote_type: Any, allowed: frozenset[str], *, is_public: bool = True
+) -> None:
     """
-    Accept one option of a remote.
+    Accept the type of a remote.
+
+    Args:
+        share_id: For the error.
+        section: Its section in rclone's configuration, for the error.
+        remote_type: As it stands in the share.
+        allowed: Further types that this guest allows.
+        is_public: Whether the error may show a type that nobody knows: the values of a section may be secrets.
 
     Raises:
-        MountError: it is no option name, or it would run a command or read a file of this guest as root.
+        DeniedError: it is not one that this guest knows to be harmless.
+    """
+    if isinstance(remote_type, str) and (known_type(remote_type) in OPTIONS or remote_type in allowed):
+        return
+    why = REFUSED_TYPES.get(str(remote_type))
+    name = str(remote_type) if is_public or why is not None else "..."
+    raise DeniedError(
+        f"cannot mount share {share_id!r}: this guest does not allow the rclone type {name!r} (section {section!r}), "
+        f"which {why or 'it does not know'}; allow_type = [{_quote(name)}] in its agent.toml would"
+    )
+
+
+def check_config_option(
+    share_id: str, section: str, remote_type: str, name: str, value: Any, allowed: frozenset[str]
+) -> None:
+    """
+    Accept one option of a remote whose type was accepted.
+
+    A type that only this guest's settings allow may have any option which is not refused for another type.
+
+    Raises:
+        MountError: it is no option name.
+        DeniedError: it would act on this guest, or is not one that this guest knows.
     """
     if not _CONFIG_NAME.match(name):
         raise MountError(
             f"cannot mount share {share_id!r}: {name!r} in {section} is not an option of an rclone remote",
             code=ErrorCode.BAD_SPEC,
         )
-    if name in allowed or not _touches_guest(name) or _is_off(value):
+    if name in EVERYWHERE or name in allowed:
         return
+    options = OPTIONS.get(known_type(remote_type))
+    risk = _find_risk(known_type(remote_type), name)
+    if risk is None and (options is None or name in options):
+        return
+    if risk is not None and _is_off(name, value):
+        return
+    why = f"which {risk.value}" if risk is not None else "which it does not know"
     raise DeniedError(
-        f"cannot mount share {share_id!r}: this guest does not allow the rclone option {name!r} ({section}), "
-        "which runs a command or reads files here"
+        f"cannot mount share {share_id!r}: this guest does not allow the rclone option {name!r} of type "
+        f"{remote_type!r} ({section}), {why}; allow_option = [{_quote(name)}] in its agent.toml would"
     )
 
 
-def _touches_guest(name: str) -> bool:
-    if name in _COMMANDS or name in _GUEST_FILES:
-        return True
-    return name.endswith(("_command", "_file")) and name not in _REMOTE_COMMANDS
+def _find_risk(remote_type: str, name: str) -> Risk | None:
+    if remote_type in OPTIONS:
+        return REFUSED_OPTIONS.get(remote_type, {}).get(name)
+    known = next((risks[name] for risks in REFUSED_OPTIONS.values() if name in risks), None)
+    if known is None and name.endswith("_command"):
+        return Risk.COMMAND
+    return Risk.FILE if known is None and name.endswith("_file") else known
 
 
-def _is_off(value: Any) -> bool:
-    """Switches that are off and files that are not given ask for nothing; "none" is rclone's word for no host keys."""
-    return str(value).lower() in ("", "false", "none")
+def _is_off(name: str, value: Any) -> bool:
+    """Say whether a refused option asks for nothing: it is empty, a switch that is off, or no file of host keys."""
+    text = str(value)
+    if name in SWITCHES:
+        return text.lower() in ("", "false")
+    return not text or (name == "known_hosts_file" and text == "none")
+
+
+def build_login_guard(remote_types: Iterable[Any], allowed: frozenset[str]) -> dict[str, str]:
+    """Return what must stand in rclone's environment, so that it logs in with what the share gives it or not at all."""
+    is_google = any(known_type(str(each)) == _GOOGLE for each in remote_types)
+    return dict(_NO_GOOGLE_LOGIN) if is_google and "env_auth" not in allowed else {}
+
+
+def _quote(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def build_flags(share_id: str, options: Mapping[str, Any], allowed: frozenset[str]) -> dict[str, str]:
@@ -94,14 +154,16 @@ def build_flags(share_id: str, options: Mapping[str, Any], allowed: frozenset[st
     flags: dict[str, str] = {}
     for given, value in options.items():
         name = given.replace("_", "-")  # rclone takes both
+        name = _SAME.get(name, name)
         if name in _OURS:
             raise MountError(
                 f"cannot mount share {share_id!r}: the share's field decides, not the rclone option {name!r}",
                 code=ErrorCode.BAD_SPEC,
             )
-        if not (name in _ALL_COMMANDS | _COPYING | _MOUNTING or name.startswith("vfs-") or name in allowed):
+        if name not in SHARE_FLAGS and name not in allowed:
             raise DeniedError(
-                f"cannot mount share {share_id!r}: the rclone option {name!r} is not one that a share may set here"
+                f"cannot mount share {share_id!r}: the rclone option {name!r} is not one that a share may set here; "
+                f"allow_option = [{_quote(name)}] in this guest's agent.toml lets it"
             )
         flags[name] = str(value).lower() if isinstance(value, bool) else str(value)
     return flags

@@ -228,7 +228,7 @@ def _context_with(context: MountContext, share: ShareMount) -> MountContext:
         pytest.param({"secret_access_key": "wrong-secret"}, "bucket", "auth", True, id="secret key"),
         pytest.param({}, "nosuch", "not_found", True, id="bucket"),
         pytest.param({"endpoint": "http://127.0.0.1:9"}, "bucket", "unreachable", False, id="server"),
-        pytest.param({"type": "nosuch"}, "bucket", "bad_spec", True, id="type"),
+        pytest.param({"type": "nosuch"}, "bucket", "denied", True, id="type"),
     ],
 )
 async def test_a_wrong_s3_spec_is_named_before_anything_is_mounted(
@@ -290,11 +290,12 @@ async def test_a_wrong_key_is_named_from_the_running_mount_as_well(s3: RcloneSer
 
 
 async def test_a_flag_that_this_rclone_does_not_know_is_named(s3: RcloneServer, tmp_path: Path) -> None:
-    """What we cannot know rclone says at once."""
+    """What a guest allows and we cannot know, rclone says at once."""
+    driver = RcloneDriver(allow_options=frozenset({"vfs-no-such-thing"}))
     context = context_for(tmp_path, share_of(tmp_path, s3.config, options={"vfs-no-such-thing": "1"}))
-    async with running(RcloneDriver(), context) as client:
+    async with running(driver, context) as client:
         assert not client.is_mounted
-        error = RcloneDriver().classify(context, client.failure())
+        error = driver.classify(context, client.failure())
     assert error.code is ErrorCode.BAD_SPEC
     assert "vfs-no-such-thing" in error.detail
 
@@ -342,7 +343,7 @@ async def test_rclone_reads_back_what_we_write(tmp_path: Path) -> None:
     share = share_of(tmp_path, config)
     assert share.rclone is not None
     path = tmp_path / "rclone.conf"
-    path.write_bytes(build_config(share, share.rclone, frozenset()).content)
+    path.write_bytes(build_config(share, share.rclone, frozenset(config)).content)
     shown = await _output_of("config", "dump", "--config", str(path))
     assert json.loads(shown)["weft"] == config
 

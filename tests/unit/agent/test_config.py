@@ -96,9 +96,13 @@ def test_meaningless_ids_are_passed_over(tmp_path: Path) -> None:
 def test_what_a_guest_allows_and_how_it_watches_can_be_set(tmp_path: Path) -> None:
     """In the file, and by environment."""
     file = tmp_path / "agent.toml"
-    file.write_text('allow_option = ["ssh"]\nshield = true\nprobe_interval_s = 3\nabort_after_s = 600\n')
+    file.write_text(
+        'allow_option = ["ssh"]\nallow_type = ["archive"]\nshield = true\nprobe_interval_s = 3\nabort_after_s = 600\n'
+    )
     config = load_config({}, {"WEFT_PROBE_DEADLINE_S": "2"}, file=file)
     assert config.allow_option == ("ssh",)
+    assert config.allow_type == ("archive",)
+    assert load_config({}, {"WEFT_ALLOW_TYPE": "archive, newer"}, file=file).allow_type == ("archive", "newer")
     assert config.shield
     assert (config.probe_interval_s, config.probe_deadline_s, config.abort_after_s) == (3.0, 2.0, 600.0)
 
@@ -113,3 +117,12 @@ def test_allowed_options_reach_the_drivers() -> None:
     load_drivers((), allow_options=frozenset({"ssh"}))["rclone"].build(context)
     with pytest.raises(DeniedError):
         load_drivers(())["rclone"].build(context)
+
+
+def test_allowed_types_reach_the_drivers() -> None:
+    """What this guest allows is refused elsewhere."""
+    raw = {"id": "a", "backend": "rclone", "mount_point": "/mnt/a", "rclone": {"type": "archive", "path": "/srv/a"}}
+    share = parse_share(raw)
+    assert load_drivers((), allow_types=frozenset({"archive"}))["rclone"].source_paths(share) == ()
+    with pytest.raises(DeniedError, match="allow_type"):
+        load_drivers(())["rclone"].source_paths(share)

@@ -15,8 +15,10 @@ from weft.wire.share import ShareMount
 PRIVATE = "/run/weft-agent/private/0123456789ab"
 
 
-def command_for(share: ShareMount, allow: frozenset[str] = frozenset()) -> MountCommand:
-    return RcloneDriver(allow_options=allow).build(context_for(share))
+def command_for(
+    share: ShareMount, allow: frozenset[str] = frozenset(), types: frozenset[str] = frozenset()
+) -> MountCommand:
+    return RcloneDriver(allow_options=allow, allow_types=types).build(context_for(share))
 
 
 def config_of(share: ShareMount) -> list[str]:
@@ -209,21 +211,90 @@ def test_a_value_that_rclone_would_fill_in_is_refused_without_showing_it() -> No
 def test_options_that_run_commands_or_read_guest_files_need_its_consent(remote_type: str, name: str) -> None:
     """They would do so as root, for whoever may publish."""
     share = rclone_share({"type": remote_type, "path": "/srv/x", "config": {name: "true"}})
+    types = frozenset({"newer"})
+    with pytest.raises(DeniedError, match=f'{name}.*allow_option = \\["{name}"\\]'):
+        command_for(share, types=types)
+    command_for(share, allow=frozenset({name}), types=types)
+    wrapped = {"type": "alias", "config": {"remote": "r:/srv"}, "remotes": {"r": {"type": remote_type, name: "x"}}}
     with pytest.raises(DeniedError, match=name):
-        command_for(share)
-    command_for(share, allow=frozenset({name}))
-    with pytest.raises(DeniedError, match=name):
-        command_for(rclone_share({"type": "alias", "config": {}, "remotes": {"r": {"type": remote_type, name: "x"}}}))
+        command_for(rclone_share(wrapped), types=types)
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("env_auth", False), ("env_auth", "false"), ("known_hosts_file", "none"), ("md5sum_command", "md5")],
-    ids=["off", "off as text", "no host keys", "run by the server"],
+    ("remote_type", "name", "value"),
+    [
+        pytest.param("s3", "env_auth", False, id="off"),
+        pytest.param("s3", "env_auth", "false", id="off as text"),
+        pytest.param("sftp", "known_hosts_file", "none", id="no host keys"),
+        pytest.param("sftp", "ssh", "", id="empty"),
+        pytest.param("sftp", "md5sum_command", "md5", id="run by the server"),
+    ],
 )
-def test_options_that_ask_for_nothing_here_are_accepted(name: str, value: object) -> None:
+def test_options_that_ask_for_nothing_here_are_accepted(remote_type: str, name: str, value: object) -> None:
     """A remote copied from an rclone.conf often states what is off."""
-    command_for(rclone_share({"config": {name: value}}))
+    command_for(rclone_share({"type": remote_type, "config": {name: value}}))
+
+
+@pytest.mark.parametrize(
+    ("remote_type", "name", "value"),
+    [
+        pytest.param("local", "encoding", "None", id="an encoding that encodes nothing"),
+        pytest.param("sftp", "ssh", "none", id="a command named none"),
+        pytest.param("sftp", "ssh", "false", id="the command false"),
+        pytest.param("sftp", "key_file", "none", id="a file named none"),
+    ],
+)
+def test_a_value_that_only_looks_like_off_is_none(remote_type: str, name: str, value: str) -> None:
+    """Only a switch is off when it is false, and only the file of host keys knows the word none."""
+    with pytest.raises(DeniedError, match=name):
+        command_for(rclone_share({"type": remote_type, "path": "/srv/x", "config": {name: value}}))
+
+
+@pytest.mark.parametrize("remote_type", ["archive", "cache", "oracleobjectstorage", "newer", "LOCAL"])
+def test_a_type_that_the_guest_does_not_know_needs_its_consent(remote_type: str) -> None:
+    """A newer rclone may bring types that do anything."""
+    share = rclone_share({"type": remote_type, "config": {}})
+    wrapped = {"type": "alias", "config": {"remote": "r:x"}, "remotes": {"r": {"type": remote_type}}}
+    with pytest.raises(DeniedError, match=f'allow_type = ."{remote_type}". in its agent.toml'):
+        command_for(share)
+    with pytest.raises(DeniedError, match=r"section 'r'.*allow_type"):
+        command_for(rclone_share(wrapped))
+    command_for(share, types=frozenset({remote_type}))
+    command_for(rclone_share(wrapped), types=frozenset({remote_type}))
+
+
+def test_errors_show_no_value_of_a_section() -> None:
+    """Each may be a secret, also one that the guest put in the place of a credential's name."""
+    for config in ({"type": "hunter2"}, {"remote": "hunter2"}, {"remote": "hunter2:x"}, {"upstreams": 'a="hunter2"'}):
+        base = {"type": "combine" if "upstreams" in config else "alias"}
+        with pytest.raises(MountError) as caught:
+            command_for(rclone_share({**base, "config": {"remote": "r:x"}, "remotes": {"r": {**base, **config}}}))
+        assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("remote_type", "name"), [("s3", "no_such_option"), ("union", "remotes"), ("s3", "ssh"), ("memory", "remote")]
+)
+def test_an_option_that_the_guest_does_not_know_for_the_type_needs_its_consent(remote_type: str, name: str) -> None:
+    """Older spellings and what a newer rclone adds may name files, commands or other remotes."""
+    config = {"upstreams": "r:a r:b"} if remote_type == "union" else {}
+    share = rclone_share({"type": remote_type, "config": {**config, name: "x"}, "remotes": {"r": {"type": "memory"}}})
+    with pytest.raises(DeniedError, match=f"{name}.*allow_option"):
+        command_for(share)
+    command_for(share, allow=frozenset({name}))
+
+
+def test_google_is_never_asked_who_this_guest_is() -> None:
+    """With a token that it cannot read, rclone would log in with the guest's own account."""
+    share = rclone_share({"type": "gcs", "config": {"token": "unreadable"}})
+    assert command_for(share).env["GOOGLE_APPLICATION_CREDENTIALS"].startswith("/nonexistent/")
+    assert "GOOGLE_APPLICATION_CREDENTIALS" not in command_for(share, allow=frozenset({"env_auth"})).env
+
+
+def test_links_are_for_the_mount_only() -> None:
+    """The flag of that name would let rclone make symbolic links of the guest, as root."""
+    flags = flags_of(rclone_share({"options": {"links": True}}))
+    assert (flags.get("links"), flags["vfs-links"]) == (None, "true")
 
 
 @pytest.mark.parametrize("name", ["override.metadata_mapper", "global.rc_addr", "Key-File"])
@@ -257,11 +328,34 @@ def test_names_that_are_no_option_of_a_remote_are_refused(name: str) -> None:
         pytest.param(
             {"type": "combine", "config": {"upstreams": "one=/srv/a two=/srv/b"}}, ("/srv/a", "/srv/b"), id="combine"
         ),
+        pytest.param(
+            {"type": "alias", "path": "b/./c/", "config": {"remote": "/srv/a"}},
+            ("/srv/a", "/srv/a/b/c"),
+            id="with the path within a wrapper",
+        ),
+        pytest.param(
+            {
+                "type": "combine",
+                "path": "two/sub",
+                "config": {"upstreams": "one=/srv/a two=up:b"},
+                "remotes": {"up": {"type": "alias", "remote": "disk:/srv"}, "disk": {"type": "local"}},
+            },
+            ("/srv/a", "/srv", "/srv/b", "/srv/b/sub"),
+            id="with the paths of all wrappers",
+        ),
+        pytest.param(
+            {"type": "crypt", "path": "sub", "config": {"remote": "/srv/a"}}, ("/srv/a",), id="encrypted names"
+        ),
+        pytest.param(
+            {"type": "crypt", "path": "sub", "config": {"remote": "/srv/a", "filename_encryption": "off"}},
+            ("/srv/a", "/srv/a/sub"),
+            id="plain names",
+        ),
     ],
 )
 def test_every_directory_of_the_guest_is_named_to_the_policy(block: dict[str, Any], paths: tuple[str, ...]) -> None:
     """However deeply remotes wrap each other, the guest's source roots hold."""
-    assert RcloneDriver().source_paths(rclone_share(block)) == paths
+    assert RcloneDriver().source_paths(rclone_share({"path": ""} | block)) == paths
 
 
 @pytest.mark.parametrize(
@@ -286,6 +380,11 @@ def test_every_directory_of_the_guest_is_named_to_the_policy(block: dict[str, An
         pytest.param({"type": "s3", "config": {"type": "local"}}, id="two types"),
         pytest.param({"remotes": {"weft": {"type": "local"}}}, id="our section"),
         pytest.param({"remotes": {"a": {"provider": "x"}}}, id="section without type"),
+        pytest.param(
+            {"remotes": {"weft.a": {"type": "local"}}}, id="a section that inherits the mounted one's options"
+        ),
+        pytest.param({"remotes": {"a": {"type": "s3"}, "a.b.c": {"type": "local"}}}, id="options of another section"),
+        pytest.param({"remotes": {"local": {"type": "sftp"}}}, id="options for plain paths"),
     ],
 )
 def test_what_would_hide_a_directory_of_the_guest_is_refused(block: dict[str, Any]) -> None:
