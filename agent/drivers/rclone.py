@@ -20,7 +20,7 @@ from agent.drivers.rclone_failures import SIGNS
 from agent.drivers.rclone_options import build_flags, build_login_guard, is_common_flag
 from agent.drivers.rclone_remotes import MAIN, find_source_paths, read_sections
 from agent.drivers.short_run import VersionOnce
-from weft.errors import MountError
+from weft.errors import DeniedError, MountError
 from weft.wire.blocks import Block, RcloneBlock
 from weft.wire.digest import mount_digest
 from weft.wire.redact import redact_text
@@ -28,6 +28,7 @@ from weft.wire.share import ShareMount, share_secrets
 
 _CONFIG: Final = "rclone.conf"
 _SOCKET: Final = "rc.sock"
+_LOCAL: Final = "local"
 _NETWORK: Final = {"contimeout": "5s", "timeout": "60s", "low-level-retries": "3"}
 """By default an unreachable server is noticed after four minutes; like this after 15 s, before the start's deadline."""
 _ZERO: Final = re.compile(r"0+(\.0*)?[a-zµ]*\Z")
@@ -63,6 +64,12 @@ class RcloneDriver(Driver):
         self.require_programs(context.programs)
         share, block = context.share, _block(context.share)
         config = build_config(share, block, self._allow_options, allow_types=self._allow_types)
+        served = self.source_paths(share)
+        if served and _LOCAL not in self._allow_types:
+            raise DeniedError(
+                f"cannot mount share {share.id!r}: rclone would show {served[0]!r} to every user as root sees it; "
+                f"publish it with --from bind:{served[0]}, or set allow_type = ['{_LOCAL}'] in this guest's agent.toml"
+            )
         private = context.private_dir
         fixed = {
             "config": str(private / _CONFIG),
@@ -90,7 +97,7 @@ class RcloneDriver(Driver):
             links=build_links(context.programs, {"fusermount3": "fusermount3"}),
             secrets=config.obscured,
             needs_proc=False,
-            starting_files=(_CONFIG,) if self.source_paths(share) else (),
+            starting_files=(_CONFIG,) if served else (),  # a link in what is served could lead to it
         )
 
     def classify(self, context: MountContext, failure: Failure) -> MountError:

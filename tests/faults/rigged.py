@@ -13,7 +13,7 @@ from weft.wire.share import ShareMount, parse_share
 
 def give_rclone(rig: EngineRig) -> None:
     """Let engines made from now on mount what rclone reaches."""
-    rig.more_drivers = {"rclone": RcloneDriver()}
+    rig.more_drivers = {"rclone": RcloneDriver(allow_types=frozenset({"local"}))}
     rig.more_programs = {"rclone": Path(rclone_binary()), "fusermount3": Path("/usr/bin/fusermount3")}
 
 

@@ -93,6 +93,7 @@ class AgentProcess:
                     "NOTIFY_SOCKET": str(address),
                     "PYTHONPATH": self.python_path,
                     "WEFT_CLIENT_PATHS": ":".join(PYTHON),
+                    "WEFT_ALLOW_TYPE": "local",  # the FUSE client that needs no server
                     **self.environ,
                 },
                 stdin=asyncio.subprocess.DEVNULL,

@@ -74,7 +74,14 @@ async def _up(
         await plane.init()
         ends = {"the broker": broker.ended}
         if vm is not None:
-            guest = LocalGuest(vm, broker.url, directory / "guest", arguments=arguments, is_quiet=is_quiet())
+            guest = LocalGuest(
+                vm,
+                broker.url,
+                directory / "guest",
+                arguments=arguments,
+                environ={"WEFT_ALLOW_TYPE": "local", **os.environ},  # to try weft, every user may see what root sees
+                is_quiet=is_quiet(),
+            )
             await stack.enter_async_context(guest)
             await guest.start(plane.link)
             tell(f"guest    {vm}")

@@ -52,7 +52,7 @@ class TestBind(MountSuite):
 class TestRclone(MountSuite):
     """A driver with a client process, mounted for real."""
 
-    driver = RcloneDriver()
+    driver = RcloneDriver(allow_types=frozenset({"local"}))
     entries = frozenset({"note"})
 
     def make_block(self, directory: Path) -> Mapping[str, Any]:
@@ -62,7 +62,7 @@ class TestRclone(MountSuite):
 class TestRcloneSecrets(DriverSuite):
     """A remote with a password."""
 
-    driver = RcloneDriver()
+    driver = RcloneDriver(allow_types=frozenset({"local"}))
 
     def make_block(self, directory: Path) -> Mapping[str, Any]:
         return {"type": "sftp", "path": "docs", "config": {"host": "files", "user": "ann", "pass": "very-secret-word"}}

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[EngineRig]:
     async with engine_rig(tmp_path) as made:
-        made.more_drivers = {"cubefs": CubefsDriver(), "rclone": RcloneDriver()}
+        made.more_drivers = {"cubefs": CubefsDriver(), "rclone": RcloneDriver(allow_types=frozenset({"local"}))}
         made.more_programs = {"rclone": Path(rclone_binary()), "fusermount3": Path("/usr/bin/fusermount3")}
         made.limits = Limits()
         yield made

@@ -42,7 +42,7 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 async def guest(rig: EngineRig) -> AsyncIterator[Guest]:
     """A guest that can mount rclone remotes and directories."""
     rig.limits = Limits(busy_s=0.5, drain_s=5)
-    rig.more_drivers = {"rclone": RcloneDriver()}
+    rig.more_drivers = {"rclone": RcloneDriver(allow_types=frozenset({"local"}))}
     rig.more_programs = {"rclone": Path(rclone_binary()), "fusermount3": Path("/usr/bin/fusermount3")}
     (rig.sources / "local").mkdir()
     (rig.sources / "local" / "served-by").write_text("local")

@@ -22,9 +22,10 @@ pytestmark = pytest.mark.integration
 PROGRAM = """
 import pathlib, sys, time
 from agent import mounted_sync
+local = frozenset({"local"})
 spec = {"id": "data", "backend": "rclone", "mount_point": sys.argv[2], "rclone": {"type": "local", "path": sys.argv[3]}}
 where = pathlib.Path(sys.argv[1])
-with mounted_sync(spec, state_dir=where / "state", run_dir=where / "run") as path:
+with mounted_sync(spec, state_dir=where / "state", run_dir=where / "run", allow_types=local) as path:
     (where / "ready").write_text((path / "hello").read_text())
     time.sleep(3600)
 """
@@ -39,8 +40,8 @@ def spec(directory: Path, share_id: str = "data", **fields: Any) -> dict[str, An
     return {"id": share_id, "backend": "rclone", "mount_point": mount_point, "rclone": block, **fields}
 
 
-def where(directory: Path) -> dict[str, Path]:
-    return {"state_dir": directory / "state", "run_dir": directory / "run"}
+def where(directory: Path) -> dict[str, Any]:
+    return {"state_dir": directory / "state", "run_dir": directory / "run", "allow_types": frozenset({"local"})}
 
 
 def mounts_in(directory: Path) -> list[str]:

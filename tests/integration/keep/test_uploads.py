@@ -37,7 +37,7 @@ async def s3(tmp_path: Path, rig: EngineRig) -> AsyncIterator[RcloneServer]:
 
 
 def use_rclone(rig: EngineRig) -> None:
-    rig.more_drivers = {"rclone": RcloneDriver()}
+    rig.more_drivers = {"rclone": RcloneDriver(allow_types=frozenset({"local"}))}
     rig.more_programs = {"rclone": Path(rclone_binary()), "fusermount3": Path("/usr/bin/fusermount3")}
     rig.limits = Limits(drain_s=15)
 

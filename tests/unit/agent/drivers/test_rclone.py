@@ -58,6 +58,24 @@ def test_an_unreachable_server_is_noticed_in_time() -> None:
     assert {"contimeout", "timeout", "low-level-retries"} <= flags_of(rclone_share()).keys()
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param({"type": "local", "path": "/srv/pool", "config": {}}, id="directly"),
+        pytest.param({"type": "alias", "path": "", "config": {"remote": "/srv/pool"}}, id="below another remote"),
+    ],
+)
+def test_the_guests_own_directories_are_served_only_where_it_says_so(block: dict[str, Any]) -> None:
+    """rclone serves them as root: to everybody, what only some may read."""
+    context = context_for(rclone_share(block))
+    with pytest.raises(
+        DeniedError, match=r"every user as root sees it.*--from bind:/srv/pool.*allow_type = \['local'\]"
+    ):
+        RcloneDriver().build(context)
+    command = RcloneDriver(allow_types=frozenset({"local"})).build(context)
+    assert command.starting_files == ("rclone.conf",)
+
+
 def test_the_environment_is_minimal() -> None:
     """RCLONE_* would be further flags, NOTIFY_SOCKET would report the client as the agent."""
     command = command_for(rclone_share())
