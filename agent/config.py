@@ -50,6 +50,7 @@ class AgentConfig:
         read_interval_s: Time between two reads of the stored state.
         create_stream: Whether to create a missing stream (development only).
         log_level: Least important events to log.
+        file: Where settings were looked for.
     """
 
     vm: str = AUTO
@@ -72,6 +73,13 @@ class AgentConfig:
     read_interval_s: float = 60.0
     create_stream: bool = False
     log_level: str = "info"
+    file: Path = DEFAULT_FILE
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the agent reads, wherever it lies."""
+        named = (self.file, self.creds, self.tls_ca, self.tls_cert, self.tls_key, self.share_mounts)
+        return tuple(path for path in named if path is not None)
 
 
 def _vm(value: Any) -> str:
@@ -205,7 +213,7 @@ def load_config(flags: Mapping[str, Any], environ: Mapping[str, str], *, file: P
         problems.append("tls_cert, tls_key: one is of no use without the other")
     if problems:
         raise ConfigError(problems)
-    return AgentConfig(**values)
+    return AgentConfig(**values, file=path.absolute())
 
 
 def build_link_options(config: AgentConfig, vm: str, *, name: str) -> LinkOptions:

@@ -17,6 +17,7 @@ from agent.ledger import Ledger
 from agent.mounts.engine import MountEngine
 from agent.mounts.places import private_root
 from agent.mounts.policy import DEFAULT_ROOTS, Policy
+from agent.mounts.protected import find_protected, read_homes
 from agent.mounts.table import MountTableWatcher
 from agent.mounts.walker import Walker
 from agent.programs import Programs
@@ -160,6 +161,9 @@ def _make_engine(
     where: Surroundings, ledger: Ledger, walker: Walker, table: MountTableWatcher, told: list[Reconciler]
 ) -> MountEngine:
     drivers = load_drivers(allow_options=where.allow_options)
+    programs = Programs(name for driver in drivers.values() for name in driver.programs)
+    credentials = CredentialResolver(environ=os.environ)
+    own = (where.state_dir, where.run_dir, *credentials.directories)
 
     def tell_change(share_id: ShareId, error: MountError | None) -> None:
         for reconciler in told:
@@ -171,12 +175,18 @@ def _make_engine(
 
     return MountEngine(
         drivers=drivers,
-        programs=Programs(name for driver in drivers.values() for name in driver.programs),
+        programs=programs,
         walker=walker,
         table=table,
-        policy=Policy(roots=where.allow, source_roots=where.allow_source),
+        policy=Policy(
+            roots=where.allow,
+            source_roots=where.allow_source,
+            protected=find_protected(programs, drivers.values(), directories=own),
+            homes=read_homes(),
+        ),
         live=ledger,
-        resolve=CredentialResolver(environ=os.environ).resolve,
+        resolve=credentials.resolve,
+        resolved=credentials.values,
         run_dir=where.run_dir,
         state_dir=where.state_dir,
         boot_id=read_boot_id(),

@@ -42,7 +42,7 @@ def _builtin(allow_options: frozenset[str]) -> list[Driver]:
     return [
         CubefsDriver(allow_options=allow_options),
         RcloneDriver(allow_options=allow_options),
-        NfsDriver(),
+        NfsDriver(allow_options=allow_options),
         VirtiofsDriver(),
         Virtio9pDriver(),
         BindDriver(),
