@@ -47,6 +47,7 @@ class Surroundings:
         allow_source: Roots below which directories of the guest may be shown.
         allow_options: Options of backends that touch files of the guest or run commands on it, and are allowed.
         is_shielding: Whether directories made for mount points are closed while nothing is mounted on them.
+        kept: Further directories that no share may cover or show: what its own are parts of, files with settings.
     """
 
     run_dir: Path
@@ -55,6 +56,7 @@ class Surroundings:
     allow_source: tuple[str, ...] = DEFAULT_ROOTS
     allow_options: frozenset[str] = frozenset()
     is_shielding: bool = False
+    kept: tuple[Path, ...] = ()
 
 
 class Holder:
@@ -163,7 +165,7 @@ def _make_engine(
     drivers = load_drivers(allow_options=where.allow_options)
     programs = Programs(name for driver in drivers.values() for name in driver.programs)
     credentials = CredentialResolver(environ=os.environ)
-    own = (where.state_dir, where.run_dir, *credentials.directories)
+    own = (where.state_dir, where.run_dir, *where.kept, *credentials.directories)
 
     def tell_change(share_id: ShareId, error: MountError | None) -> None:
         for reconciler in told:

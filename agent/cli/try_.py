@@ -62,6 +62,7 @@ def _surroundings(config: AgentConfig) -> Surroundings:
         allow_source=config.allow_source,
         allow_options=frozenset(config.allow_option),
         is_shielding=config.shield,
+        kept=(config.run_dir, config.state_dir, *config.files),
     )
 
 
