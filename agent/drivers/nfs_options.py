@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from ipaddress import IPv6Address
 from typing import Final
 
 from weft.errors import DeniedError, ErrorCode, MountError
@@ -43,7 +44,7 @@ _NOT_OF_NFS: Final = frozenset(
 
 _WORD: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/+@=-]*\Z")
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?\Z", re.ASCII)
-_IPV6: Final = re.compile(r"(?P<open>\[)?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?(?(open)\])\Z", re.ASCII)
+_SCOPE: Final = re.compile(r"[A-Za-z0-9._-]*\Z", re.ASCII)
 
 
 def build_options(text: str, *, always: Iterable[str], allowed: Collection[str]) -> tuple[str, ...]:
@@ -94,11 +95,21 @@ def build_source(server: str, export: str) -> str:
     Raises:
         MountError: *server* is no host, or *export* would be cut off where it holds a comma (``bad_spec``).
     """
-    if not _HOST.match(server) and not _IPV6.match(server):
+    is_bracketed = server.startswith("[") and server.endswith("]")
+    address = server[1:-1] if is_bracketed else server
+    if not _is_ipv6(address) and (is_bracketed or not _HOST.match(server)):
         raise MountError(f"cannot use nfs.server {server!r}: it is not a host", code=ErrorCode.BAD_SPEC)
     if "," in export:
         raise MountError(
             f"cannot use nfs.export {export!r}: mount.nfs reads no further than its comma", code=ErrorCode.BAD_SPEC
         )
-    bracketed = f"[{server}]" if ":" in server and not server.startswith("[") else server
-    return f"{bracketed}:{export}"
+    return f"[{address}]:{export}" if ":" in address else f"{server}:{export}"
+
+
+def _is_ipv6(text: str) -> bool:
+    """Say whether *text* is an address of IP version 6, perhaps with the name of an interface."""
+    try:
+        scope = IPv6Address(text).scope_id
+    except ValueError:
+        return False
+    return _SCOPE.match(scope or "") is not None

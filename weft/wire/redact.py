@@ -51,7 +51,6 @@ _SPELLED_AT_MOST = 512
 """Characters; longer ones are keys and documents, which are printed as they are or in pieces."""
 _MIN_PART_LENGTH = 8
 """Shorter lines and values of a document are its words rather than its secrets."""
-_MIN_CODED_LENGTH = 6
 _EITHER_ALPHABET = "[+_/-]"
 
 
@@ -121,10 +120,9 @@ def _shapes(secret: str, at_most: int) -> Iterator[str]:
         if len(part) > at_most:
             continue
         yield "".join(map(_spelled, part)) if len(part) <= _SPELLED_AT_MOST else re.escape(part)
-        if len(part) >= _MIN_CODED_LENGTH:
-            data = part.encode("utf-8", "surrogatepass")
-            yield f"(?i:{data.hex()})"
-            yield from (re.sub("[+_/-]", _EITHER_ALPHABET, code) for code in _base64_cores(data))
+        data = part.encode("utf-8", "surrogatepass")
+        yield f"(?i:{data.hex()})"
+        yield from (re.sub("[+/]", _EITHER_ALPHABET, code) for code in _base64_cores(data))
 
 
 def _parts(secret: str) -> set[str]:
