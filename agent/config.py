@@ -38,9 +38,10 @@ class AgentConfig:
         tls_key: Its private key.
         state_dir: Ledger and caches; survives reboots.
         run_dir: Control socket, and private directories of mounts; until the next boot.
-        allow: Roots below which shares may be mounted.
-        allow_source: Roots below which directories of the guest may be shown.
-        allow_option: Options of backends that touch files of this guest or run commands here, and are allowed.
+        allow: Roots below which shares may be mounted; what the guest runs from stays closed.
+        allow_source: Roots below which directories of the guest may be shown; likewise.
+        allow_option: Options of backends that touch files of this guest, run commands here or change what a mount may
+            do, and are allowed; ``name``, or ``name=value`` for an NFS option.
         shield: Whether directories made for mount points are closed to users while nothing is mounted on them.
         share_mounts: Boot file.
         probe_interval_s: Between two questions to each mount whether it answers.
