@@ -16,6 +16,9 @@ _PACKAGES: Final = ("agent", "weft", "nats", "nkeys", "msgspec", "structlog")
 _ACCOUNTS: Final = Path("/etc/passwd")
 _NO_SHELLS: Final = frozenset({"nologin", "false", "true", "sync", "halt", "shutdown"})
 
+_LINKS_AT_MOST: Final = 40
+"""As many as the kernel follows."""
+
 RUNS_FROM: Final = "which the agent runs from"
 STARTS: Final = "from which the agent starts programs"
 KEEPS: Final = "which is the agent's own"
@@ -30,7 +33,7 @@ def find_protected(
     import_path: Iterable[str] = (),
 ) -> dict[str, str]:
     """
-    Find the directories and files that the agent depends on, by the names they are used by and by their real ones.
+    Find the directories and files that the agent depends on, by every name that leads to them.
 
     Args:
         programs: What it starts.
@@ -49,10 +52,27 @@ def find_protected(
         (STARTS, _program_directories(programs)),
     ):
         for path in paths:
-            for name in (os.path.abspath(path), os.path.realpath(path)):
+            for name in find_names(path):
                 if name != "/" and system_directory_of(name) is None:
                     found.setdefault(name, what)
     return found
+
+
+def find_names(path: str | Path) -> Iterator[str]:
+    """
+    Yield *path* and what each symbolic link on the way makes of it, down to its real name.
+
+    Whoever covers the directory in which one of the links lies decides where they lead.
+    """
+    name = os.path.abspath(path)
+    for _ in range(_LINKS_AT_MOST):
+        yield name
+        link = next((part for part in reversed((name, *map(str, Path(name).parents))) if os.path.islink(part)), None)
+        if link is None:
+            break
+        target = os.path.join(os.path.dirname(link), os.readlink(link))
+        name = os.path.normpath(target + name[len(link) :])
+    yield os.path.realpath(path)
 
 
 def read_homes() -> frozenset[str]:
@@ -83,8 +103,7 @@ def _interpreter() -> Iterator[str]:
     yield from (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)
     yield os.path.dirname(os.__file__)
     if sys.executable:
-        yield os.path.dirname(sys.executable)
-        yield os.path.dirname(os.path.realpath(sys.executable))
+        yield from map(os.path.dirname, find_names(sys.executable))
 
 
 def _packages(drivers: Iterable[Driver]) -> Iterator[str]:
@@ -99,5 +118,4 @@ def _packages(drivers: Iterable[Driver]) -> Iterator[str]:
 def _program_directories(programs: Programs) -> Iterator[str]:
     yield from programs.directories
     for name in programs:
-        yield str(programs[name].parent)
-        yield os.path.dirname(os.path.realpath(programs[name]))
+        yield from map(os.path.dirname, find_names(programs[name]))

@@ -15,7 +15,7 @@ from agent.drivers.registry import load_drivers
 from agent.mounts.facts import PathFacts, PathKind
 from agent.mounts.mountinfo import MountTable, parse_mountinfo
 from agent.mounts.policy import DEFAULT_ROOTS, Policy, decide_mount_point, decide_place, decide_source
-from agent.mounts.protected import find_protected, parse_homes
+from agent.mounts.protected import find_names, find_protected, parse_homes
 from agent.mounts.table import read_mount_table
 from agent.mounts.walker import Walker
 from agent.programs import Programs
@@ -227,6 +227,30 @@ def test_a_file_the_agent_reads_is_neither_covered_nor_shown(tmp_path: Path) -> 
     assert not is_refused(str(tmp_path / "shares"), policy)
     with pytest.raises(DeniedError, match="it holds"):
         decide_source(str(tmp_path / "keys"), facts_of(str(tmp_path / "keys"), str(tmp_path / "keys")), policy=policy)
+
+
+def test_every_link_that_leads_to_a_program_is_kept(tmp_path: Path) -> None:
+    """Whoever covers a directory with a link in it decides what root starts."""
+    for name in ("path", "links", "real/v1", "free"):
+        (tmp_path / name).mkdir(parents=True)
+    program = tmp_path / "real" / "v1" / "rclone"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    (tmp_path / "current").symlink_to("real/v1")
+    (tmp_path / "links" / "rclone").symlink_to("../current/rclone")
+    (tmp_path / "path" / "rclone").symlink_to("../links/rclone")
+    programs = Programs(["rclone"], path=str(tmp_path / "path"))
+    policy = Policy(roots=("/",), protected=find_protected(programs, []))
+    for name in ("path", "path/x", "links", "links/x", "current", "real", "real/v1", "real/v1/x"):
+        assert is_refused(str(tmp_path / name), policy), name
+    assert not is_refused(str(tmp_path / "free"), policy)
+    assert not is_refused(str(tmp_path / "real" / "v2"), policy)
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    """They lead nowhere, and take no time."""
+    (tmp_path / "loop").symlink_to("loop")
+    assert set(find_names(tmp_path / "loop" / "x")) == {str(tmp_path / "loop" / "x")}
 
 
 @pytest.fixture

@@ -115,5 +115,5 @@ def find_objection(path: str) -> str | None:
         return "it is a system directory" if system == path else f"it lies in the system directory {system!r}"
     hidden = hidden_directory_of(path)
     if hidden is not None:
-        return f"{hidden!r} begins with a dot, and programs keep their settings and keys in such directories"
+        return f"it is, or lies in, the hidden directory {hidden!r}, where programs keep settings and keys"
     return None
