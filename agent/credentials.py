@@ -13,7 +13,7 @@ from weft.wire.share import ShareMount
 
 CREDENTIALS_DIR = Path("/etc/weft/credentials")
 MAX_BYTES = 64 * 1024
-_REMEMBERED_AT_MOST: Final = 1000
+_REMEMBERED_AT_MOST: Final = 200
 """Values: every credential of a guest, and what each was before it was rotated."""
 
 

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from weft.wire.fields import Secrecy
 
@@ -48,10 +48,13 @@ _MIN_SECRET_LENGTH = 4
 
 
 _SPELLED_AT_MOST = 512
-"""Characters; longer ones are keys and documents, which are printed as they are or in pieces."""
+"""Characters; of longer ones, which are keys and documents, the beginning is looked for in other spellings."""
 _MIN_PART_LENGTH = 8
 """Shorter lines and values of a document are its words rather than its secrets."""
 _EITHER_ALPHABET = "[+_/-]"
+_STANDARD_ALPHABET = str.maketrans("-_", "+/")
+_PLAIN = re.compile("[A-Za-z0-9]+")
+"""What no encoding of a text spells in another way, but base64 and hex."""
 
 
 def redacted_value(value: Any, secrecy: Secrecy) -> Any:
@@ -102,27 +105,39 @@ def redact_text(text: str, secrets: Iterable[str], *, certain: Iterable[str] = (
             stand everywhere.
         certain: Texts that are secrets whatever they look like; a short one is replaced where it stands alone.
     """
-    shapes = {shape for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH for shape in _shapes(secret, len(text))}
-    shapes |= {shape for secret in certain for shape in _shapes(secret, len(text))}
+    seen = _Seen(text, text.lower(), text.translate(_STANDARD_ALPHABET))
+    shapes = {shape for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH for shape in _shapes(secret, seen)}
+    shapes |= {shape for secret in certain for shape in _shapes(secret, seen)}
     if shapes:
         longest_first = sorted(shapes, key=lambda shape: (-len(shape), shape))
         text = re.sub("|".join(longest_first), REDACTED, text)
     return _USERINFO.sub(f"{REDACTED}@", text)
 
 
-def _shapes(secret: str, at_most: int) -> Iterator[str]:
-    """Yield patterns for the ways in which *secret* may stand in a text of *at_most* characters."""
+class _Seen(NamedTuple):
+    """A text as it is, in small letters, and with base64 in its usual alphabet."""
+
+    text: str
+    lower: str
+    standard: str
+
+
+def _shapes(secret: str, seen: _Seen) -> Iterator[str]:
+    """Yield patterns for the ways in which *secret* may stand in a text; those that cannot match are left out."""
     if len(secret) < _MIN_SECRET_LENGTH:
         if secret:
             yield f"(?<![A-Za-z0-9]){re.escape(secret)}(?![A-Za-z0-9])"
         return
     for part in _parts(secret):
-        if len(part) > at_most:
+        if len(part) > len(seen.text):
             continue
-        yield "".join(map(_spelled, part)) if len(part) <= _SPELLED_AT_MOST else re.escape(part)
+        if max(_PLAIN.findall(part), key=len, default="") in seen.text:
+            yield re.escape(part)
+            yield "".join(map(_spelled, part[:_SPELLED_AT_MOST]))
         data = part.encode("utf-8", "surrogatepass")
-        yield f"(?i:{data.hex()})"
-        yield from (re.sub("[+/]", _EITHER_ALPHABET, code) for code in _base64_cores(data))
+        if data.hex() in seen.lower:
+            yield f"(?i:{data.hex()})"
+        yield from (re.sub("[+/]", _EITHER_ALPHABET, code) for code in _base64_cores(data) if code in seen.standard)
 
 
 def _parts(secret: str) -> set[str]:
@@ -146,11 +161,11 @@ def _spelled(char: str) -> str:
     if char.isascii() and char.isalnum():
         return char
     percent = "".join(f"%{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
-    ways = {re.escape(char), f"(?i:{percent})", f"(?i:{re.escape(json.dumps(char)[1:-1])})"}
-    ways |= {rf"(?i:\\u{ord(char):04x})", re.escape(html.escape(char)), f"&#{ord(char)};", rf"\\{re.escape(char)}"}
-    if char == " ":
-        ways.add(r"\+")
-    return f"(?:{'|'.join(sorted(ways, key=len, reverse=True))})"
+    ways = {percent, f"\\u{ord(char):04x}", f"&#{ord(char)};", f"\\{char}", json.dumps(char)[1:-1], html.escape(char)}
+    longest_first = sorted(ways - {char}, key=lambda way: (-len(way), way))
+    alone = [char, "+"] if char == " " else [char]
+    # atomic, as nothing begins with another way but the char alone: a text of backslashes takes no time
+    return f"(?>{'|'.join(f'(?i:{re.escape(way)})' for way in (*longest_first, *alone))})"
 
 
 def _base64_cores(data: bytes) -> Iterator[str]:
