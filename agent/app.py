@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -29,6 +30,7 @@ from agent.mounts.engine import MountEngine
 from agent.mounts.liveness_watch import Rhythm
 from agent.mounts.places import private_root
 from agent.mounts.policy import Policy
+from agent.mounts.protected import find_protected, read_homes
 from agent.mounts.table import MountTableWatcher
 from agent.mounts.walker import Walker
 from agent.operations import Operations
@@ -81,21 +83,36 @@ class Agent:
         self._walker = Walker(max_outstanding=HELPERS_AT_MOST)
         self._table = MountTableWatcher()
         drivers = load_drivers(allow_options=frozenset(config.allow_option), allow_types=frozenset(config.allow_type))
+        programs = Programs(name for driver in drivers.values() for name in driver.programs)
+        credentials = CredentialResolver(environ=environ)
+        views = Views(read_only=config.client_paths, writable=config.client_writable_paths)
         self._engine = MountEngine(
             drivers=drivers,
-            programs=Programs(name for driver in drivers.values() for name in driver.programs),
+            programs=programs,
             walker=self._walker,
             table=self._table,
-            policy=Policy(roots=config.allow, source_roots=config.allow_source),
+            policy=Policy(
+                roots=config.allow,
+                source_roots=config.allow_source,
+                protected=find_protected(
+                    programs,
+                    drivers.values(),
+                    directories=(config.state_dir, config.run_dir, *credentials.directories, *views.paths),
+                    files=config.files,
+                    import_path=sys.path[1:],
+                ),
+                homes=read_homes(),
+            ),
             live=self._ledger,
-            resolve=CredentialResolver(environ=environ).resolve,
+            resolve=credentials.resolve,
+            resolved=credentials.values,
             run_dir=config.run_dir,
             state_dir=config.state_dir,
             boot_id=identity.boot_id,
             on_change=self._note_loss,
             on_remark=self._note_remark,
             is_shielding=config.shield,
-            views=Views(read_only=config.client_paths, writable=config.client_writable_paths),
+            views=views,
             rhythm=Rhythm(
                 interval_s=config.probe_interval_s,
                 deadline_s=config.probe_deadline_s,

@@ -16,7 +16,7 @@ from agent.mounts.policy import Policy
 from agent.programs import Programs
 from weft.errors import CommandNotFoundError, ConfigError, MountError
 from weft.finding import Finding, Verdict
-from weft.wire.paths import system_directory_of
+from weft.wire.paths import SYSTEM_DIRECTORIES, find_objection
 
 _VERSION_DEADLINE_S: Final = 5.0
 _FREE_AT_LEAST_BYTES: Final = 64 << 20
@@ -127,9 +127,9 @@ def check_roots(roots: tuple[str, ...]) -> list[Finding]:
     """Shares may be mounted below these only."""
     findings = []
     for root in roots:
-        if (system := system_directory_of(root)) is not None and system != root:
+        if (objection := find_objection(root)) is not None and root not in SYSTEM_DIRECTORIES:
             advice = "take it out of allow: no share is ever mounted there"
-            findings.append(Finding("allowed root", Verdict.BAD, f"{root} lies in {system}", advice))
+            findings.append(Finding("allowed root", Verdict.BAD, f"{root}: {objection}", advice))
         elif Path(root).exists() and not Path(root).is_dir():
             findings.append(Finding("allowed root", Verdict.BAD, f"{root} is not a directory", f"move {root} away"))
     if not findings:

@@ -38,9 +38,10 @@ class AgentConfig:
         tls_key: Its private key.
         state_dir: Ledger and caches; survives reboots.
         run_dir: Control socket, and private directories of mounts; until the next boot.
-        allow: Roots below which shares may be mounted.
-        allow_source: Roots below which directories of the guest may be shown.
-        allow_option: Options of backends that touch files of this guest or run commands here, and are allowed.
+        allow: Roots below which shares may be mounted; what the guest runs from stays closed.
+        allow_source: Roots below which directories of the guest may be shown; likewise.
+        allow_option: Options of backends that touch files of this guest, run commands here or change what a mount may
+            do, and are allowed; ``name``, or ``name=value`` for an NFS option.
         client_paths: Paths that FUSE clients see besides what their shares name, read-only: a client's libraries,
             certificates that an allowed option names.
         client_writable_paths: The same for what clients may change: a cache on a disk of its own.
@@ -54,6 +55,7 @@ class AgentConfig:
         read_interval_s: Time between two reads of the stored state.
         create_stream: Whether to create a missing stream (development only).
         log_level: Least important events to log.
+        file: Where settings were looked for.
     """
 
     vm: str = AUTO
@@ -79,6 +81,13 @@ class AgentConfig:
     read_interval_s: float = 60.0
     create_stream: bool = False
     log_level: str = "info"
+    file: Path = DEFAULT_FILE
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the agent reads, wherever it lies."""
+        named = (self.file, self.creds, self.tls_ca, self.tls_cert, self.tls_key, self.share_mounts)
+        return tuple(path for path in named if path is not None)
 
 
 def _vm(value: Any) -> str:
@@ -215,7 +224,7 @@ def load_config(flags: Mapping[str, Any], environ: Mapping[str, str], *, file: P
         problems.append("tls_cert, tls_key: one is of no use without the other")
     if problems:
         raise ConfigError(problems)
-    return AgentConfig(**values)
+    return AgentConfig(**values, file=path.absolute())
 
 
 def build_link_options(config: AgentConfig, vm: str, *, name: str) -> LinkOptions:

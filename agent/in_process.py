@@ -53,7 +53,8 @@ async def mounted(
         state_dir: What is mounted, and caches; the same for all programs that clean up after each other.
         run_dir: Private files of clients; likewise, short, and emptied at boot.
         allow: Roots below which it may be mounted; by default the directory that holds the mount point.
-        allow_source: Roots below which a bind or rclone's ``local`` may show directories.
+        allow_source: Roots below which a bind or rclone's ``local`` may show directories; like *allow* they open no
+            system directory, nothing that begins with a dot, and not what Python runs from.
         allow_options: Backend options that read files here or run commands, and are allowed.
         allow_types: Types of rclone remotes that are otherwise refused, and are allowed.
         timeout_s: Seconds for the mount to come up.
@@ -151,7 +152,8 @@ def _has_records(part: Surroundings) -> bool:
 
 def _part_of(everywhere: Surroundings, name: str) -> Surroundings:
     """Give each share directories, and a lock, of its own, so that programs do not get in each other's way."""
-    return replace(everywhere, run_dir=everywhere.run_dir / name, state_dir=everywhere.state_dir / name)
+    run_dir, state_dir = everywhere.run_dir, everywhere.state_dir
+    return replace(everywhere, run_dir=run_dir / name, state_dir=state_dir / name, kept=(run_dir, state_dir))
 
 
 def _is_decided(progress: Progress, share_id: ShareId) -> bool:

@@ -28,6 +28,11 @@ class Programs(Mapping[str, Path]):
         searched = path if path is not None else os.environ.get("PATH", "")
         self._path = ":".join(part for part in (searched, SYSTEM_PATH, str(Path(sys.executable).parent)) if part)
 
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """Where it looks, absolute."""
+        return tuple(part for part in self._path.split(":") if part.startswith("/"))
+
     def __getitem__(self, name: str) -> Path:
         found = shutil.which(name, path=self._path)
         if found is None:

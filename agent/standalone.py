@@ -18,6 +18,7 @@ from agent.mounts.cage import Views
 from agent.mounts.engine import MountEngine
 from agent.mounts.places import private_root
 from agent.mounts.policy import DEFAULT_ROOTS, Policy
+from agent.mounts.protected import find_protected, read_homes
 from agent.mounts.table import MountTableWatcher
 from agent.mounts.walker import Walker
 from agent.programs import Programs
@@ -49,6 +50,7 @@ class Surroundings:
         views: What clients see of the guest besides what their shares name.
         allow_types: Types of rclone remotes that are otherwise refused, and are allowed.
         is_shielding: Whether directories made for mount points are closed while nothing is mounted on them.
+        kept: Further directories that no share may cover or show: what its own are parts of, files with settings.
     """
 
     run_dir: Path
@@ -59,6 +61,7 @@ class Surroundings:
     views: Views = field(default_factory=Views)
     allow_types: frozenset[str] = frozenset()
     is_shielding: bool = False
+    kept: tuple[Path, ...] = ()
 
 
 class Holder:
@@ -165,6 +168,9 @@ def _make_engine(
     where: Surroundings, ledger: Ledger, walker: Walker, table: MountTableWatcher, told: list[Reconciler]
 ) -> MountEngine:
     drivers = load_drivers(allow_options=where.allow_options, allow_types=where.allow_types)
+    programs = Programs(name for driver in drivers.values() for name in driver.programs)
+    credentials = CredentialResolver(environ=os.environ)
+    own = (where.state_dir, where.run_dir, *where.kept, *credentials.directories, *where.views.paths)
 
     def tell_change(share_id: ShareId, error: MountError | None) -> None:
         for reconciler in told:
@@ -176,12 +182,18 @@ def _make_engine(
 
     return MountEngine(
         drivers=drivers,
-        programs=Programs(name for driver in drivers.values() for name in driver.programs),
+        programs=programs,
         walker=walker,
         table=table,
-        policy=Policy(roots=where.allow, source_roots=where.allow_source),
+        policy=Policy(
+            roots=where.allow,
+            source_roots=where.allow_source,
+            protected=find_protected(programs, drivers.values(), directories=own),
+            homes=read_homes(),
+        ),
         live=ledger,
-        resolve=CredentialResolver(environ=os.environ).resolve,
+        resolve=credentials.resolve,
+        resolved=credentials.values,
         run_dir=where.run_dir,
         state_dir=where.state_dir,
         boot_id=read_boot_id(),

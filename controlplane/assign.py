@@ -15,6 +15,7 @@ from weft.errors import ConfigError
 from weft.wire.blocks import block_type
 from weft.wire.fields import Secrecy, field_infos
 from weft.wire.redact import CREDENTIAL_PREFIX, HARMLESS_OPTIONS
+from weft.wire.references import is_secret_place
 from weft.wire.share import ShareMount
 
 _SECRET_NAME = re.compile(
@@ -111,6 +112,10 @@ def parse_secret(text: str) -> SecretSource:
         if not rest.startswith("share."):
             raise ConfigError(
                 [f"cannot use credential {rest!r} for {name}: guests resolve only credentials named share.*"]
+            )
+        if not is_secret_place(field.path[1:], field.secrecy):
+            raise ConfigError(
+                [f"cannot use a credential for {name}: guests resolve one only where nothing but a secret stands"]
             )
         return SecretSource(field, kind, rest)
     raise ConfigError(

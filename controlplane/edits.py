@@ -17,7 +17,8 @@ from controlplane.rollout import Pacing, at_once, begin
 from controlplane.roster import unknown
 from weft.errors import CatalogError, DecodeError
 from weft.wire.ids import ClassName, ShareId, VmId, parse_class_name, parse_remote_name, parse_share_id, parse_vm_id
-from weft.wire.paths import system_directory_of
+from weft.wire.paths import find_objection
+from weft.wire.references import find_misplaced, find_references
 from weft.wire.share import Action, ShareMount
 from weft.wire.subjects import share_key
 
@@ -209,10 +210,13 @@ def find_remote(snapshot: CatalogSnapshot, name: str) -> RemoteRecord:
 def check_publishable(share: ShareMount) -> None:
     if share.is_unmount:
         raise DecodeError(f"cannot publish share {share.id!r} with action unmount (unpublish it)", field="action")
-    directory = system_directory_of(share.mount_point)
-    if directory is not None:
-        text = f"cannot mount share {share.id!r} at {share.mount_point}: {directory} is a system directory"
+    objection = find_objection(share.mount_point)
+    if objection is not None:
+        text = f"cannot mount share {share.id!r} at {share.mount_point}: {objection}"
         raise DecodeError(text, field="mount_point", share_id=share.id)
+    misplaced = find_misplaced(find_references(share), f"share {share.id!r}")
+    if misplaced is not None:
+        raise DecodeError(misplaced, field=share.backend_name, share_id=share.id)
 
 
 def record_edit(snapshot: CatalogSnapshot, record: ShareRecord) -> Edit:

@@ -11,6 +11,7 @@ from controlplane.records import RemoteRecord, ShareRecord
 from weft.errors import DecodeError
 from weft.wire.blocks import block_type
 from weft.wire.ids import RemoteName
+from weft.wire.references import find_misplaced, references_in
 from weft.wire.share import ShareMount, parse_share, share_to_builtins
 from weft.wire.tolerant import from_builtins, to_builtins
 
@@ -25,7 +26,8 @@ def check_remote(name: str, record: RemoteRecord) -> None:
     Refuse a remote that no share could use.
 
     Raises:
-        DecodeError: A backend without remotes, a path, or a block that breaks the contract.
+        DecodeError: A backend without remotes, a path, a credential where nobody resolves it, or a block that breaks
+            the contract.
     """
     if record.backend not in PATHS:
         raise DecodeError(
@@ -38,7 +40,10 @@ def check_remote(name: str, record: RemoteRecord) -> None:
         )
     struct = block_type(record.backend)
     assert struct is not None, "both backends are built in"
-    from_builtins(struct, dict(record.block), what=f"remote {name!r}")
+    block = from_builtins(struct, dict(record.block), what=f"remote {name!r}")
+    misplaced = find_misplaced(references_in(block, record.backend), f"remote {name!r}")
+    if misplaced is not None:
+        raise DecodeError(misplaced, field=record.backend)
 
 
 def placeholder_block(record: RemoteRecord, path: str, overlay: Mapping[str, Any]) -> dict[str, Any]:

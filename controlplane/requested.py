@@ -16,7 +16,7 @@ from weft.errors import ConfigError
 from weft.wire.blocks import known_backends
 from weft.wire.fields import field_infos
 from weft.wire.ids import parse_share_id
-from weft.wire.paths import system_directory_of
+from weft.wire.paths import find_objection
 from weft.wire.share import ShareMount, parse_share
 
 DEFAULT_ROOT = "/run/weft/shares"
@@ -68,11 +68,9 @@ def build_share(values: Mapping[str, Any], changes: Changes) -> ShareMount:
     share = parse_share(result)
     if share.is_unmount:
         raise ConfigError([f"cannot publish share {share.id!r} with action unmount: weft unpublish takes it away"])
-    directory = system_directory_of(share.mount_point)
-    if directory is not None:
-        raise ConfigError(
-            [f"cannot mount share {share.id!r} at {share.mount_point}: {directory} is a system directory"]
-        )
+    objection = find_objection(share.mount_point)
+    if objection is not None:
+        raise ConfigError([f"cannot mount share {share.id!r} at {share.mount_point}: {objection}"])
     return share
 
 

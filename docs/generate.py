@@ -242,6 +242,8 @@ def _settings() -> Iterator[str]:
     meanings = _attributes(AgentConfig)
     rows = []
     for field in dataclasses.fields(AgentConfig):
+        if field.name == "file":
+            continue  # which file the others come from
         default = field.default if not isinstance(field.default, tuple) else ", ".join(field.default)
         shown = "" if default in (None, "") else f"`{str(default).lower() if isinstance(default, bool) else default}`"
         rows.append((f"`{field.name}`", f"`{ENVIRONMENT_PREFIX}{field.name.upper()}`", meanings[field.name], shown))

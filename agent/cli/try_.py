@@ -65,6 +65,7 @@ def _surroundings(config: AgentConfig) -> Surroundings:
         views=Views(read_only=config.client_paths, writable=config.client_writable_paths),
         allow_types=frozenset(config.allow_type),
         is_shielding=config.shield,
+        kept=(config.run_dir, config.state_dir, *config.files),
     )
 
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterable
 from typing import ClassVar
 
 from agent.drivers.base import Driver, Failure, MountCommand, MountContext
 from agent.drivers.failures import Sign, build_error, find_sign
+from agent.drivers.nfs_options import build_options, build_source
 from weft.errors import ErrorCode, MountError
 from weft.wire.blocks import BindBlock, Block, NfsBlock, Virtio9pBlock, VirtiofsBlock
 from weft.wire.share import ShareMount
 
 ALWAYS = ("nosuid", "nodev")
-"""No file of a share gains privileges or reaches a device, unless the share's own options say so."""
+"""No file of a share gains privileges or reaches a device, unless the guest's settings allow a share to ask for it."""
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 """mount(8) finds its helpers and speaks the language that :data:`_SIGNS` knows."""
 
 _DEADLINE_S = 30.0
+_TAG = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.:+@-]*\Z", re.ASCII)
+"""No path, which mount(8) would look up, and no ``LABEL=``, for which it would search the guest's disks."""
 
 
 class KernelDriver(Driver):
@@ -40,7 +44,7 @@ class KernelDriver(Driver):
                 )
         kind = ("-t", self.mount_type) if self.mount_type else ()
         access = ("ro",) if context.share.readonly else ("rw",)
-        joined = ",".join((*ALWAYS, *options, *access))
+        joined = ",".join((*options, *access))
         return MountCommand(
             argv=(str(context.programs["mount"]), *kind, "-o", joined, "--", what, context.share.mount_point),
             fs_types=self.fs_types,
@@ -66,7 +70,12 @@ class KernelDriver(Driver):
 
 
 class NfsDriver(KernelDriver):
-    """An NFS export; ``cache.ttl_s`` becomes the lifetime of attributes."""
+    """
+    An NFS export; ``cache.ttl_s`` becomes the lifetime of attributes.
+
+    Args:
+        allow_options: Mount options that a share may not set of itself, and are allowed here.
+    """
 
     name = "nfs"
     block: ClassVar[type[Block]] = NfsBlock
@@ -91,15 +100,17 @@ class NfsDriver(KernelDriver):
         Sign("Stale file handle", ErrorCode.NOT_FOUND, "the server has lost this export"),
     )  # fmt: skip
 
+    def __init__(self, *, allow_options: frozenset[str] = frozenset()) -> None:
+        self._allow_options = allow_options
+
     def build(self, context: MountContext) -> MountCommand:
         """Build a soft mount: a server that is gone gives errors after some 30 s, never processes that cannot end."""
         block = context.share.block
         assert isinstance(block, NfsBlock)
         cache = context.share.cache
         ttl = (f"actimeo={cache.ttl_s}",) if cache is not None and cache.ttl_s else ()
-        server = f"[{block.server}]" if ":" in block.server and not block.server.startswith("[") else block.server
-        options = (*_SOFT, *ttl, *_checked_options(block.options))
-        return self._build(context, f"{server}:{block.export}", options, source=None)
+        asked = build_options(block.options, always=ALWAYS, allowed=self._allow_options)
+        return self._build(context, build_source(block.server, block.export), (*_SOFT, *ttl, *asked), source=None)
 
 
 class TagDriver(KernelDriver):
@@ -112,7 +123,12 @@ class TagDriver(KernelDriver):
         block = context.share.block
         assert isinstance(block, VirtiofsBlock | Virtio9pBlock)
         tag = block.tag or context.share.id
-        return self._build(context, tag, self.options, source=tag)
+        if not _TAG.match(tag):
+            raise MountError(
+                f"cannot use tag {tag!r} of share {context.share.id!r}: it must be letters, digits and any of '._:+@-'",
+                code=ErrorCode.BAD_SPEC,
+            )
+        return self._build(context, tag, (*self.options, *ALWAYS), source=tag)
 
 
 class VirtiofsDriver(TagDriver):
@@ -163,7 +179,7 @@ class BindDriver(KernelDriver):
 
     def build(self, context: MountContext) -> MountCommand:
         """Build a bind mount; read-only for this place alone."""
-        return self._build(context, _bind_source(context.share), ("bind",), source=None)
+        return self._build(context, _bind_source(context.share), ("bind", *ALWAYS), source=None)
 
     def source_paths(self, share: ShareMount) -> tuple[str, ...]:
         """Name the directory that is shown."""
@@ -185,23 +201,6 @@ _SIGNS = (
 
 _SOFT = ("soft", "timeo=100", "retrans=2", "retry=0")
 """10 s for an answer, asked three times (30 s), then an error; the agent, not mount.nfs, tries again."""
-
-_REFUSED = frozenset(
-    (
-        "bind rbind move remount loop offset sizelimit encryption user users owner group nouser nofail auto helper "
-        "uhelper shared slave private unbindable rshared rslave rprivate runbindable"
-    ).split(" ")
-)
-"""Words with which mount(8) would do something else than mount this share, or for somebody else."""
-
-
-def _checked_options(text: str) -> tuple[str, ...]:
-    options = tuple(option for option in text.split(",") if option)
-    for option in options:
-        word = option.partition("=")[0]
-        if word.lower() in _REFUSED or word.lower().startswith(("x-", "-")) or '"' in option:
-            raise MountError(f"cannot use nfs.options: {word!r} is not allowed", code=ErrorCode.BAD_SPEC)
-    return options
 
 
 def _bind_source(share: ShareMount) -> str:

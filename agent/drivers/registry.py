@@ -46,7 +46,7 @@ def _builtin(allow_options: frozenset[str], allow_types: frozenset[str]) -> list
     return [
         CubefsDriver(allow_options=allow_options),
         RcloneDriver(allow_options=allow_options, allow_types=allow_types),
-        NfsDriver(),
+        NfsDriver(allow_options=allow_options),
         VirtiofsDriver(),
         Virtio9pDriver(),
         BindDriver(),

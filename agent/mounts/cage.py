@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from agent.drivers.base import MountCommand
@@ -28,6 +29,11 @@ class Views:
 
     read_only: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All of them: what clients depend on, no share may cover or show."""
+        return tuple(map(Path, (*self.read_only, *self.writable)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

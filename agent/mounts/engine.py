@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -53,6 +54,7 @@ class MountEngine:
         policy: What this guest allows.
         live: Remembers what is mounted across the agent's life.
         resolve: Replaces credential references by their values; raises a MountError.
+        resolved: Says what it put in so far; none of it is in an error or remark that leaves here.
         run_dir: Holds private directories until the next boot; its path must be short.
         state_dir: Holds caches.
         boot_id: Of this boot.
@@ -79,6 +81,7 @@ class MountEngine:
         boot_id: str,
         on_change: Callable[[ShareId, MountError | None], None],
         on_remark: Callable[[ShareId, MountError | None], None] = lambda share_id, remark: None,
+        resolved: Callable[[], Iterable[str]] = tuple,
         is_shielding: bool = False,
         views: Views | None = None,
         limits: Limits | None = None,
@@ -92,17 +95,19 @@ class MountEngine:
             policy=policy,
             live=live,
             resolve=resolve,
+            resolved=resolved,
             run_dir=run_dir,
             state_dir=state_dir,
             boot_id=boot_id,
             limits=limits or Limits(),
             is_shielding=is_shielding,
             views=views or Views(),
-            remark=on_remark,
+            remark=self._redacting(on_remark),
         )
-        self._losses = Losses(parts=self._parts, on_change=on_change)
+        tell = self._redacting(on_change)
+        self._losses = Losses(parts=self._parts, on_change=tell)
         self._liveness = LivenessWatch(
-            parts=self._parts, losses=self._losses, on_change=on_change, rhythm=rhythm or Rhythm()
+            parts=self._parts, losses=self._losses, on_change=tell, rhythm=rhythm or Rhythm()
         )
         self._locks = NamedLocks()
         self._copying: asyncio.Task[None] | None = None
@@ -132,6 +137,8 @@ class MountEngine:
             What was found; of what stands and is dead ``on_change`` was told, as of any loss.
         """
         report, clients = await adopt_all(wanted, parts=self._parts)
+        for share_id, error in report.failed.items():
+            self._parts.redact(error, wanted.get(share_id))
         for share_id in report.adopted:
             self._watch(share_id, clients.pop(share_id, None))
         for share_id, client in clients.items():  # alive without a mount: the next apply ends it
@@ -162,10 +169,11 @@ class MountEngine:
             live = self._parts.live.find_live(share.share_id)
             places_touched = {share.mount_point, live.mount_point if live else ""} - {""}
             async with self._locks.hold(*places_touched):
-                if share.is_unmount:
-                    await self._unmount(share.share_id, live)
-                else:
-                    await self._mount(share, live)
+                with self._redacted(share, live):
+                    if share.is_unmount:
+                        await self._unmount(share.share_id, live)
+                    else:
+                        await self._mount(share, live)
 
     async def check(self, share: ShareMount) -> None:
         """
@@ -175,9 +183,9 @@ class MountEngine:
             MountError: it would not, or may not, be mounted.
         """
         live = self._parts.live.find_live(share.share_id)
-        await prepare(
-            share, standing_at=self._standing_at(share, live), is_first=_is_first(share, live), parts=self._parts
-        )
+        standing_at = self._standing_at(share, live)
+        with self._redacted(share, live):
+            await prepare(share, standing_at=standing_at, is_first=_is_first(share, live), parts=self._parts)
 
     def presence(self, share_id: ShareId) -> Presence:
         """Say how a share stands, from the mount table and its client alone; never blocks."""
@@ -208,6 +216,28 @@ class MountEngine:
         names = list(self._parts.drivers)
         found = await asyncio.gather(*(self._version(self._parts.drivers[name]) for name in names))
         return dict(zip(names, found, strict=True))
+
+    # --- what is said -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _redacted(self, share: ShareMount, live: LiveMount | None) -> Iterator[None]:
+        """Let no error out that holds a secret, whoever wrote its text: a client, a server or a driver."""
+        try:
+            yield
+        except Exception as exc:
+            self._parts.redact(exc, share, live.share if live else None)
+            raise
+
+    def _redacting(
+        self, tell: Callable[[ShareId, MountError | None], None]
+    ) -> Callable[[ShareId, MountError | None], None]:
+        def told(share_id: ShareId, error: MountError | None) -> None:
+            if error is not None:
+                live = self._parts.live.find_live(share_id)
+                self._parts.redact(error, live.share if live else None)
+            tell(share_id, error)
+
+        return told
 
     # --- one share --------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,6 +65,7 @@ class Parts:
     policy: Policy
     live: LiveStore
     resolve: Callable[[ShareMount], ShareMount]
+    resolved: Callable[[], Iterable[str]] = tuple
     run_dir: Path
     state_dir: Path
     boot_id: str
@@ -141,4 +142,21 @@ class Parts:
         directory = Path(live.private_dir)
         printed = places.read_output(directory, command.log_files)
         text = printed if since is None else places.read_output_since(directory, since)
-        return redact_text(text, share_secrets(resolved) | command.secrets)
+        return redact_text(text, share_secrets(resolved) | command.secrets, certain=self.resolved())
+
+    def redact(self, exc: BaseException, *shares: ShareMount | None) -> None:
+        """Take every secret of *shares*, and every value that a credential had, out of *exc* and what it comes from."""
+        secrets = frozenset(secret for share in shares if share is not None for secret in share_secrets(share))
+        certain = tuple(self.resolved())
+
+        def clean(text: str) -> str:
+            return redact_text(text, secrets, certain=certain)
+
+        seen: set[int] = set()
+        link: BaseException | None = exc
+        while link is not None and id(link) not in seen:
+            seen.add(id(link))
+            link.args = tuple(clean(each) if isinstance(each, str) else each for each in link.args)
+            if isinstance(link, MountError):
+                link.message, link.detail = clean(link.message), clean(link.detail)
+            link = link.__cause__ or link.__context__

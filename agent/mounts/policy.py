@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from agent.mounts.facts import PathFacts, PathKind
 from agent.mounts.mountinfo import MountEntry, MountTable
 from weft.errors import DeniedError, ErrorCode, MountError, OccupiedError
-from weft.wire.paths import is_at_or_below, is_below, system_directory_of
+from weft.wire.paths import find_objection, is_at_or_below, is_below
 
-DEFAULT_ROOTS = ("/run/weft/shares", "/mnt", "/media", "/srv", "/workspace", "/opt", "/data", "/home")
-"""Where people expect foreign file systems or data; nothing that the guest itself runs on."""
+DEFAULT_ROOTS = ("/run/weft/shares", "/mnt", "/media", "/srv", "/workspace", "/data", "/home")
+"""Where people expect foreign file systems or data. Software is installed below /opt: whoever mounts there decides what
+the guest runs."""
 
 OUR_SOURCE_PREFIX = "weft:"
 """How the mountinfo source of a mount begins whose client let us choose it."""
+
+_HOME = re.compile(r"/home/[^/]+")
+"""Also where no account of this guest says so: it may come from a directory service, or be made later."""
 
 _ENTRIES_NAMED = 5
 
@@ -28,10 +33,16 @@ class Policy:
     Attributes:
         roots: Mount points lie at or below one of these.
         source_roots: Directories of the guest that a share shows (bind, rclone's ``local``) lie at or below these.
+        protected: What the agent runs on, whatever the roots: path → the end of a sentence that says what it is. No
+            share is mounted on it, in it or above it, and none shows any of it.
+        homes: Home directories of users. None is covered or shown as a whole, with the keys and start-up files in it;
+            what lies below one is its owner's, and allowed if the roots allow it.
     """
 
     roots: tuple[str, ...] = DEFAULT_ROOTS
     source_roots: tuple[str, ...] = DEFAULT_ROOTS
+    protected: Mapping[str, str] = field(default_factory=dict)
+    homes: frozenset[str] = frozenset()
 
 
 def carries_our_source(entry: MountEntry) -> bool:
@@ -44,13 +55,11 @@ def decide_place(mount_point: str, *, policy: Policy) -> None:
     Judge the text of a mount point, before anything of it is looked at.
 
     Raises:
-        DeniedError: it is, or lies in, a system directory, or lies outside the allowed roots.
+        DeniedError: the guest runs on it, or users' settings lie there, or it is outside the allowed roots.
     """
-    system = system_directory_of(mount_point)
-    if system == mount_point:
-        raise DeniedError(f"cannot mount at {mount_point!r}: it is a system directory")
-    if system is not None:
-        raise DeniedError(f"cannot mount at {mount_point!r}: it lies in the system directory {system!r}")
+    objection = _find_objection(mount_point, policy)
+    if objection is not None:
+        raise DeniedError(f"cannot mount at {mount_point!r}: {objection}")
     if not any(is_at_or_below(mount_point, root) for root in policy.roots):
         raise DeniedError(
             f"cannot mount at {mount_point!r}: it is not below an allowed root ({', '.join(policy.roots)}); "
@@ -85,13 +94,12 @@ def decide_mount_point(
         our_directories: Every directory that we made, resolved; none of them counts as an entry.
 
     Raises:
-        DeniedError: outside the roots, a system directory, or a symbolic link at it or on the way.
+        DeniedError: as :func:`decide_place`, by either of its names, or a symbolic link at it or on the way.
         OccupiedError: a file, a foreign mount, or a directory with entries.
     """
     decide_place(mount_point, policy=policy)
     refuse = f"cannot mount at {mount_point!r}"
-    if facts.resolved_path != mount_point and (system := system_directory_of(facts.resolved_path)) is not None:
-        raise DeniedError(f"{refuse}: it leads to {facts.resolved_path!r}, in the system directory {system!r}")
+    _decide_real_path(refuse, mount_point, facts, policy)
     top = table.top_at(facts.resolved_path)
     if top is not None and not is_ours(top):
         raise OccupiedError(f"{refuse}: a {top.fs_type} mount of {top.source!r} is there, and it is not weft's")
@@ -147,7 +155,8 @@ def decide_source(source: str, facts: PathFacts, *, policy: Policy) -> None:
         policy: The guest's rules.
 
     Raises:
-        DeniedError: outside the source roots, or a symbolic link at it or on the way.
+        DeniedError: outside the source roots, a symbolic link at it or on the way, or, by either of its names, what
+            may not be mounted on either.
         MountError: ``not_found``: it is missing, or no directory; worth another try when somebody made it.
     """
     refuse = f"cannot share {source!r}"
@@ -156,6 +165,10 @@ def decide_source(source: str, facts: PathFacts, *, policy: Policy) -> None:
             f"{refuse}: it is not below an allowed source root ({', '.join(policy.source_roots)}); "
             "--allow-source adds others"
         )
+    objection = _find_objection(source, policy)
+    if objection is not None:
+        raise DeniedError(f"{refuse}: {objection}")
+    _decide_real_path(refuse, source, facts, policy)
     match facts.kind:
         case PathKind.DIRECTORY:
             return
@@ -167,6 +180,32 @@ def decide_source(source: str, facts: PathFacts, *, policy: Policy) -> None:
             raise MountError(f"{refuse}: {facts.ended_at!r} is no directory", code=ErrorCode.NOT_FOUND)
         case _:
             assert_never(facts.kind)
+
+
+def _decide_real_path(refuse: str, path: str, facts: PathFacts, policy: Policy) -> None:
+    """Judge where *path* leads by the links in its root, as if it had been named so."""
+    real = facts.resolved_path
+    objection = _find_objection(real, policy) if real != path else None
+    if objection is not None:
+        raise DeniedError(f"{refuse}: it leads to {real!r}, and {objection}")
+
+
+def _find_objection(path: str, policy: Policy) -> str | None:
+    """Say what forbids *path* whatever the roots are; None where nothing does."""
+    objection = find_objection(path)
+    if objection is not None:
+        return objection
+    for kept, what in policy.protected.items():
+        if is_at_or_below(path, kept):
+            return f"it is {kept!r}, {what}" if path == kept else f"it lies in {kept!r}, {what}"
+        if is_below(kept, path):
+            return f"it holds {kept!r}, {what}"
+    for home in policy.homes:
+        if is_below(home, path):
+            return f"it holds the home directory {home!r}"
+    if path in policy.homes or _HOME.fullmatch(path):
+        return "it is a user's home directory, which holds keys and start-up files; only what lies below it is allowed"
+    return None
 
 
 def _is_ours_in(

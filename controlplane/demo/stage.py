@@ -20,7 +20,7 @@ from controlplane.demo.s3 import S3Server
 from controlplane.local_guest import LocalGuest
 from controlplane.plane import ControlPlane
 from weft.wire.ids import VmId
-from weft.wire.paths import system_directory_of
+from weft.wire.paths import find_objection
 
 CLASS = "algebra"
 VMS = tuple(VmId(f"vm-{number}") for number in (1, 2, 3))
@@ -216,7 +216,7 @@ def _parent_directory() -> str:
     """Return the system's temporary directory, unless guests could not mount or make sockets below it."""
     parent = os.path.realpath(tempfile.gettempdir())
     is_plain = re.fullmatch(r"[\w./-]+", parent, re.ASCII) is not None
-    return parent if is_plain and len(parent) <= LONGEST_PARENT and system_directory_of(parent) is None else "/tmp"
+    return parent if is_plain and len(parent) <= LONGEST_PARENT and find_objection(parent) is None else "/tmp"
 
 
 async def _all_ended(processes: Collection[Process]) -> bool:

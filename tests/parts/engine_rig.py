@@ -16,6 +16,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from agent.actual import LiveMount
+from agent.credentials import CredentialResolver
 from agent.drivers.base import Driver, Failure, MountCommand, MountContext, PendingUploads, PrivateFile
 from agent.drivers.kernel import BindDriver
 from agent.mounts.cage import Views
@@ -203,6 +204,7 @@ class EngineRig:
         more_drivers: Drivers beside the test's own and bind, for engines made from now on.
         more_programs: Programs beside what those need.
         writable: What clients of engines made from now on may change besides.
+        credentials: Where references lead, for engines made from now on.
         rhythm: How often mounts are asked, for engines made from now on.
         is_shielding: Whether engines made from now on close bare directories.
         changes: What ``on_change`` was told, in order.
@@ -220,6 +222,7 @@ class EngineRig:
     more_drivers: dict[str, Driver] = field(default_factory=dict)
     more_programs: dict[str, Path] = field(default_factory=dict)
     writable: tuple[Path, ...] = ()
+    credentials: CredentialResolver = field(default_factory=lambda: CredentialResolver(environ={}))
     changes: list[tuple[ShareId, MountError | None]] = field(default_factory=list)
     remarks: list[tuple[ShareId, MountError | None]] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -268,7 +271,8 @@ class EngineRig:
             table=self.table,
             policy=Policy(roots=(str(self.root), str(self.sources)), source_roots=(str(self.sources),)),
             live=self.live,
-            resolve=lambda share: share,
+            resolve=self.credentials.resolve,
+            resolved=self.credentials.values,
             run_dir=self.directory / "run",
             state_dir=self.directory / "state",
             boot_id=read_boot_id(),

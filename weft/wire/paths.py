@@ -15,14 +15,17 @@ MAX_PATH_BYTES = 4095
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 SYSTEM_TREES = (
-    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys", "/usr/bin", "/usr/lib",
-    "/usr/sbin", "/run/systemd", "/run/weft-agent", "/var/lib/weft",
+    "/bin", "/boot", "/dev", "/etc", "/gnu", "/lib", "/lib32", "/lib64", "/libx32", "/nix", "/proc", "/run", "/sbin",
+    "/snap", "/sys", "/usr", "/var/lib", "/var/spool",
 )  # fmt: skip
-"""Nothing is ever mounted on or below these: a share there could replace what the guest itself runs on."""
+"""Nothing is ever mounted on or below these: a share there could replace what the guest itself runs on (programs,
+libraries, units, jobs of cron, scripts that packages run as root)."""
+
+FOR_MOUNTS = ("/run/media", "/run/weft/shares")
+"""Below a system tree, and yet made for mounts."""
 
 SYSTEM_DIRECTORIES = (
-    "/home", "/lost+found", "/opt", "/root", "/run", "/run/weft", "/srv", "/tmp", "/usr", "/usr/local", "/var",
-    "/var/lib", "/var/log", "/var/tmp",
+    "/home", "/lost+found", "/opt", "/root", "/srv", "/tmp", "/var", "/var/cache", "/var/log", "/var/mail", "/var/tmp",
 )  # fmt: skip
 """Nothing is mounted on these themselves: it would hide what other programs keep there. Below them is policy."""
 
@@ -88,4 +91,29 @@ def system_directory_of(path: str) -> str | None:
     """Name the system directory that forbids a mount at *path*, or None where no system directory does."""
     if path in SYSTEM_DIRECTORIES:
         return path
+    if any(is_at_or_below(path, place) for place in FOR_MOUNTS):
+        return None
     return next((tree for tree in SYSTEM_TREES if is_at_or_below(path, tree)), None)
+
+
+def hidden_directory_of(path: str) -> str | None:
+    """Name the outermost component of *path* that begins with a dot, as the path to it; None where none does."""
+    names = path.split("/")
+    first = next((at for at, name in enumerate(names) if name.startswith(".")), None)
+    return None if first is None else "/".join(names[: first + 1])
+
+
+def find_objection(path: str) -> str | None:
+    """
+    Say why *path* is no place for a share on any guest, whatever its settings are; None where nothing is known.
+
+    Returns:
+        The end of a sentence, such as ``"it lies in the system directory '/etc'"``.
+    """
+    system = system_directory_of(path)
+    if system is not None:
+        return "it is a system directory" if system == path else f"it lies in the system directory {system!r}"
+    hidden = hidden_directory_of(path)
+    if hidden is not None:
+        return f"it is, or lies in, the hidden directory {hidden!r}, where programs keep settings and keys"
+    return None

@@ -77,7 +77,7 @@ def command(**options: Any) -> None:
       weft publish docs --from minio:docs --class algebra --wait
       weft publish data --from cubefs://team@10.0.0.1:17010/vol --secret cubefs.secret_key=@key --vm vm-7
       weft publish tools --from :sftp,host=files,user=weft:tools --secret rclone.config.pass=env:SFTP_PASS \\
-           --set rclone.options.vfs-cache-mode=full --at /opt/tools --readonly --class algebra
+           --set rclone.options.vfs-cache-mode=full --at /srv/tools --readonly --class algebra
       weft publish shares.toml --class algebra --wait=2m
       weft publish docs --class physics            one more class
       weft publish docs --from minio:docs-v2 --canary 1 --wave 10% --wave 50% --max-failed 5 --wait

@@ -186,7 +186,12 @@ def test_a_file_of_shares_is_one_fan_out(weft: Weft, plane: FakePlane, tmp_path:
     [
         pytest.param(("publish",), 1, ["name a share"], id="nothing"),
         pytest.param(("publish", "docs", *BIND, "--class", "algbra"), 1, ["'algbra'", "algebra?"], id="unknown class"),
-        pytest.param(("publish", "docs", *BIND, "--at", "/etc/x", "--vm", "v"), 1, ["/etc is a system"], id="/etc"),
+        pytest.param(
+            ("publish", "docs", *BIND, "--at", "/etc/x", "--vm", "v"),
+            1,
+            ["lies in the system directory '/etc'"],
+            id="/etc",
+        ),
         pytest.param(
             ("publish", "docs", *BIND, "--at", "rel", "--vm", "v"), 1, ["not an absolute path"], id="relative"
         ),

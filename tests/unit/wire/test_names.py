@@ -33,13 +33,30 @@ def test_subject_of_a_vm() -> None:
     assert subject("vm-7") == "weft.mounts.vm-7"
 
 
-@pytest.mark.parametrize("path", ["/etc", "/etc/x", "/proc/1", "/usr", "/home", "/run/weft-agent/x", "/usr/bin/x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc",
+        "/etc/x",
+        "/proc/1",
+        "/usr",
+        "/home",
+        "/run/weft-agent/x",
+        "/usr/bin/x",
+        "/usr/local/lib/systemd/x",
+        "/var/spool/cron",
+        "/var/lib/weft/x",
+        "/run/weft",
+        "/run/credentials/x",
+        "/var",
+    ],
+)
 def test_system_directories_are_known(path: str) -> None:
     """A share there could replace what the guest runs on, or hide everybody's files."""
     assert system_directory_of(path) is not None
 
 
-@pytest.mark.parametrize("path", ["/mnt", "/home/ann", "/opt/tools", "/run/weft/shares/x", "/usr/local/x", "/etcetera"])
+@pytest.mark.parametrize("path", ["/mnt", "/home/ann", "/opt/tools", "/run/weft/shares/x", "/run/media/x", "/etcetera"])
 def test_other_directories_are_left_to_the_policy(path: str) -> None:
     """Whether a guest allows them is its own decision."""
     assert system_directory_of(path) is None
