@@ -100,7 +100,7 @@ class MountEngine:
 
     async def start(self) -> None:
         """Begin to watch; :meth:`adopt` comes next, before any :meth:`apply`."""
-        places.private_root(self._parts.run_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+        places.make_private_root(self._parts.run_dir)
         self._losses.start()
 
     async def close(self) -> None:
