@@ -47,9 +47,6 @@ from weft.wire.events import Event
 from weft.wire.ids import ShareId
 from weft.wire.status import AgentInfo, ShareError, ShareState, VmStatus
 
-HELPERS_AT_MOST = 512
-"""One waits for each share that hangs, for as long as that lasts; there must be more than a guest has shares."""
-
 log = structlog.get_logger("weft.agent")
 
 
@@ -78,7 +75,7 @@ class Agent:
         self._committing = asyncio.Lock()
         self._boot_problems: tuple[str, ...] = ()
         self._kept_away: frozenset[ShareId] = frozenset()
-        self._walker = Walker(max_outstanding=HELPERS_AT_MOST)
+        self._walker = Walker(max_probes=2 * config.max_shares)  # one for each mount, those that are not wanted any more too
         self._table = MountTableWatcher()
         drivers = load_drivers(allow_options=frozenset(config.allow_option))
         self._engine = MountEngine(

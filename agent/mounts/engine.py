@@ -188,7 +188,7 @@ class MountEngine:
         client = self._losses.client(share_id)
         if client is not None and client.has_exited:
             return Liveness.DEAD
-        return await self._parts.walker.probe(entry.mount_point, deadline_s=deadline_s)
+        return await self._parts.walker.probe(entry.mount_point, deadline_s=deadline_s, mount_id=entry.mount_id)
 
     async def versions(self) -> dict[str, str | None]:
         """Ask every driver for its client's version, all at once; None where there is none or it does not say."""
