@@ -31,8 +31,8 @@ PATIENCE_S = 10.0
 PAUSE_S = 0.1
 """Between two answers to one user: a status of a thousand shares takes 20 ms, of which mounting has its share too."""
 
-_QUEUE = 512
-"""Connections that the kernel keeps until the loop comes round: a flood fills a hundred between two answers."""
+_QUEUE = 32
+"""Connections that wait in the kernel; it wakes those beyond in turn, so a short queue is a short wait in a flood."""
 
 _UCRED = struct.Struct("3i")
 Answer = Callable[[dict[str, Any], bool], Awaitable[dict[str, Any]]]

@@ -171,7 +171,7 @@ async def test_a_flood_of_short_calls_leaves_answers_for_others(path: Path, coun
         assert attacker.stdout is not None
         async with asyncio.timeout(LIMIT_S):
             assert await attacker.stdout.readline() == b"ready\n"
-            for _ in range(20):
+            for _ in range(5):
                 assert (await ask_as_root(path))["may_change"]
             assert "'may_change'" in await ask_as(path, NEIGHBOUR)
     count_probes("attacks on the agent's socket")
