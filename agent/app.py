@@ -75,7 +75,9 @@ class Agent:
         self._committing = asyncio.Lock()
         self._boot_problems: tuple[str, ...] = ()
         self._kept_away: frozenset[ShareId] = frozenset()
-        self._walker = Walker(max_probes=2 * config.max_shares)  # one for each mount, those that are not wanted any more too
+        self._walker = Walker(
+            max_probes=2 * config.max_shares
+        )  # one for each mount, those that are not wanted any more too
         self._table = MountTableWatcher()
         drivers = load_drivers(allow_options=frozenset(config.allow_option))
         self._engine = MountEngine(

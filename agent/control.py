@@ -62,9 +62,7 @@ class ControlServer:
         if self._path.is_dir():
             set_aside(self._path, "it is a directory")
         self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(
-            self._serve, self._path, limit=MAX_LINE_BYTES, backlog=_QUEUE
-        )
+        self._server = await asyncio.start_unix_server(self._serve, self._path, limit=MAX_LINE_BYTES, backlog=_QUEUE)
         self._path.chmod(0o666)
 
     async def close(self) -> None:
@@ -162,5 +160,6 @@ def _may_change(user: int) -> bool:
 
 def _user_of(writer: asyncio.StreamWriter) -> int:
     peer: socket.socket = writer.get_extra_info("socket")
+    uid: int
     _, uid, _ = _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     return uid

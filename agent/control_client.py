@@ -40,7 +40,7 @@ def ask(run_dir: Path, request: dict[str, Any], *, timeout_s: float = 10.0) -> d
     """
     path = run_dir / SOCKET_NAME
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        # With a timeout of Python's own, a connect fails at once while others fill the socket's queue; the kernel waits.
+        # With a timeout of Python's own, a connect fails at once while others fill the queue; the kernel waits.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(int(MARGIN_S), 0))
         try:
             sock.connect(str(path))

@@ -148,7 +148,9 @@ def _parse_entries(
 ) -> dict[ShareId, Entry]:
     elements: list[msgspec.Raw] = _part(fields, "shares", list[msgspec.Raw], [], doubts)
     checks: list[str] = _part(fields, "checks", list[str], [], doubts) if has_checks else []
-    is_checked = len(checks) == len(elements)
+    is_checked = has_checks and len(checks) == len(elements)
+    if has_checks and not is_checked:
+        lost.append(f"shares: there are {len(elements)} of them, and {len(checks)} checks")
     entries: dict[ShareId, Entry] = {}
     for index, element in enumerate(elements):
         try:
@@ -214,8 +216,11 @@ def parse_live(data: bytes, vm: VmId) -> LiveDocument:
     damages: list[str] = []
     number = _part(document, "number", _Natural, 0, damages) if "number" in document else 0
     elements: list[msgspec.Raw] = _part(document, "live", list[msgspec.Raw], [], damages)
-    checks: list[str] = _part(document, "checks", list[str], [], damages) if "checks" in document else []
-    is_checked = len(checks) == len(elements)
+    has_checks = "checks" in document
+    checks: list[str] = _part(document, "checks", list[str], [], damages) if has_checks else []
+    is_checked = has_checks and len(checks) == len(elements)
+    if has_checks and not is_checked:
+        damages.append(f"live: there are {len(elements)} records, and {len(checks)} checks")
     mounts: dict[ShareId, LiveMount] = {}
     for index, element in enumerate(elements):
         try:

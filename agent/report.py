@@ -14,7 +14,6 @@ from weft.errors import ErrorCode
 from weft.wire.ids import ShareId
 from weft.wire.status import AgentInfo, Mode, ShareError, ShareState, ShareStatus, VmStatus
 
-
 _REMARKS_AT_MOST = 10
 _REMARK_CHARACTERS = 400
 """A report must fit a message, whatever lies on the guest's disk."""

@@ -107,8 +107,8 @@ class Walker:
             on_begun: Called when the question is asked, after any wait for a place.
 
         Returns:
-            ``ALIVE``, ``DEAD`` or ``HUNG``, at once where an earlier question to it is stuck. A sick mount is an answer,
-            not an error.
+            ``ALIVE``, ``DEAD`` or ``HUNG``, at once where an earlier question to it is stuck. A sick mount is an
+            answer, not an error.
 
         Raises:
             NotMountedError: *path* does not exist (any more).
@@ -258,9 +258,7 @@ class Walker:
         Raises:
             PathError, HungError: it cannot be reached.
         """
-        is_detached: bool = await self._ask(
-            "detach", path, "detach", deadline_s, lane=Lane.UNMOUNT, mount_id=mount_id
-        )
+        is_detached: bool = await self._ask("detach", path, "detach", deadline_s, lane=Lane.UNMOUNT, mount_id=mount_id)
         return is_detached
 
     async def open_holders(self, path: str, *, deadline_s: float = CALL_DEADLINE_S) -> tuple[Holder, ...]:

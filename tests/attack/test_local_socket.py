@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -116,7 +117,7 @@ async def path(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[P
     monkeypatch.setattr("agent.control.PATIENCE_S", 1.0, raising=False)
     with TemporaryDirectory(prefix="weft-") as name:
         directory = Path(name)
-        directory.chmod(0o755)
+        os.chmod(name, 0o755)
         server = ControlServer(directory, asked.answer)
         await server.start()
         yield directory / SOCKET_NAME

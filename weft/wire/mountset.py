@@ -11,10 +11,9 @@ from weft.wire.ids import parse_share_id, parse_vm_id
 from weft.wire.share import ShareMount, parse_share, share_to_builtins
 from weft.wire.tolerant import Tolerant, from_builtins, to_builtins
 
-
 MAX_SHARES = 1000
-"""What a guest takes unless its administrator says otherwise: a second of work for the whole list, and a kilobyte of its
-status for each share, which must fit a message of 1 MiB with the error of every one."""
+"""What a guest takes unless its administrator says otherwise: a quarter of a second of planning at a time, and a
+kilobyte of its status for each share, which must fit a message of 1 MiB with the error of every one."""
 
 
 class CatalogMark(Tolerant, frozen=True, kw_only=True):
