@@ -16,8 +16,8 @@ from weft.wire.share import ShareMount
 from weft.wire.status import ShareState
 
 _ROUNDS = 8
-"""What a cycle shadowed counts once it is rejected, and may be a cycle itself. Below the eighth, shares stay shadowed: no
-list has that by accident, and each round costs as much as all the rest."""
+"""What a cycle shadowed counts once it is rejected, and may be a cycle itself. Below the eighth, shares stay
+shadowed: no list has that by accident, and each round costs as much as all the rest."""
 
 _NAMED = 5
 """Members of a cycle that are named; each of a thousand would name a thousand."""

@@ -201,9 +201,9 @@ def plans(shares: list[ShareMount]) -> Iterator[int]:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
 def test_planning_grows_with_the_number_of_shares_and_not_faster(shape: Any, count_probes: CountProbes) -> None:
-    """However they stand on each other: twice the shares are about twice the work."""
+    """However they stand on each other: twice the shares are no more than three times the work."""
     for before, after in zip(plans(shape(120)), plans(shape(240)), strict=True):
-        assert after < 2.5 * before
+        assert after < 3 * before
     count_probes("shapes of lists planned")
 
 
