@@ -186,10 +186,11 @@ def plans(shares: list[ShareMount]) -> Iterator[int]:
     verdict = accept(Desired(VM), mount_set(2, *shares), None, now_ms=10)
     assert isinstance(verdict, Accepted)
     desired = verdict.desired
-    up = {share_id: LiveShare(entry.share, entry.digest) for share_id, entry in desired.shares.items()}
+    standing = {entry.share.mount_point: entry for entry in desired.shares.values()}.values()  # one at each place
+    up = {entry.share.share_id: LiveShare(entry.share, entry.digest) for entry in standing}
     other = {
-        share_id: LiveShare(msgspec.structs.replace(entry.share, readonly=True), "other")
-        for share_id, entry in desired.shares.items()
+        entry.share.share_id: LiveShare(msgspec.structs.replace(entry.share, readonly=True), "other")
+        for entry in standing
     }
     checked = {share_id: Phase(goal=entry.digest, is_checked=True) for share_id, entry in desired.shares.items()}
     gone = Desired(VM, revision=3, is_complete=True)
