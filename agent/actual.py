@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -36,8 +36,8 @@ class Presence(enum.StrEnum):
 class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """One process, for ever: a reused pid has another start time, a rebooted guest another boot id."""
 
-    pid: int
-    start_ticks: int
+    pid: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+    start_ticks: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
     boot_id: str
 
 
@@ -67,7 +67,7 @@ class LiveMount(msgspec.Struct, frozen=True, kw_only=True):
     process: ProcessIdentity | None = None
     boot_id: str = ""
     path: str = ""
-    mount_id: int = 0
+    mount_id: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     device: str = ""
     root: str = "/"
     source: str = ""

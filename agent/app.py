@@ -17,7 +17,7 @@ from agent.boot_file import load_boot_file
 from agent.config import AgentConfig, build_link_options
 from agent.control import ControlServer
 from agent.credentials import CredentialResolver
-from agent.desired import Accepted, Desired, accept_boot
+from agent.desired import Accepted, Desired, Refused, accept_boot
 from agent.drivers.registry import load_drivers
 from agent.event_outbox import EventOutbox
 from agent.events import Happening, build_changes
@@ -50,9 +50,6 @@ from weft.wire.events import Event
 from weft.wire.ids import ShareId
 from weft.wire.status import AgentInfo, ShareError, ShareState, VmStatus
 
-HELPERS_AT_MOST = 512
-"""One waits for each share that hangs, for as long as that lasts; there must be more than a guest has shares."""
-
 log = structlog.get_logger("weft.agent")
 
 
@@ -79,8 +76,11 @@ class Agent:
         self._ledger = Ledger(config.state_dir, identity.vm, spare=private_root(config.run_dir))
         self._trial = Trial(config.state_dir)
         self._committing = asyncio.Lock()
+        self._boot_problems: tuple[str, ...] = ()
         self._kept_away: frozenset[ShareId] = frozenset()
-        self._walker = Walker(max_outstanding=HELPERS_AT_MOST)
+        self._walker = Walker(
+            max_probes=2 * config.max_shares
+        )  # one for each mount, those that are not wanted any more too
         self._table = MountTableWatcher()
         drivers = load_drivers(allow_options=frozenset(config.allow_option), allow_types=frozenset(config.allow_type))
         programs = Programs(name for driver in drivers.values() for name in driver.programs)
@@ -119,7 +119,7 @@ class Agent:
                 abort_after_s=config.abort_after_s,
             ),
         )
-        self._inbox = Inbox(Desired(identity.vm))
+        self._inbox = Inbox(Desired(identity.vm), max_shares=config.max_shares)
         self._reconciler = Reconciler(
             self._inbox.desired,
             observe=self._observe,
@@ -196,12 +196,21 @@ class Agent:
         self._trial.start(go_back=self._ledger.go_back)
         held = self._ledger.load()
         desired = held.desired
-        boot = load_boot_file(self._config.share_mounts) if self._config.share_mounts else None
+        path = self._config.share_mounts
+        boot = load_boot_file(path, max_shares=self._config.max_shares) if path else None
         if boot is not None:
-            verdict = accept_boot(desired, boot.shares, is_complete=boot.is_complete)
-            if isinstance(verdict, Accepted):
-                desired = verdict.desired
-                self._ledger.commit(Held(desired, held.held))
+            self._boot_problems = boot.problems
+            limit = self._config.max_shares
+            verdict = accept_boot(desired, boot.shares, is_complete=boot.is_complete, max_shares=limit)
+            match verdict:
+                case Accepted():
+                    desired = verdict.desired
+                    self._ledger.commit(Held(desired, held.held))
+                case Refused(reason):
+                    log.error("boot.refused", path=str(self._config.share_mounts), error=reason)
+                    self._boot_problems += (reason,)
+                case _:
+                    pass
         self._kept_away = held.held
         self._inbox.hold(desired)
         self._reconciler.want(desired)
@@ -300,6 +309,7 @@ class Agent:
                 desired=progress.desired,
                 revision_seen=self._inbox.revision_seen,
                 problem=self._problem(),
+                remarks=(*self._ledger.set_aside, *self._trial.set_aside, *self._boot_problems),
                 standings=progress.standings,
                 since=progress.since,
                 now_s=time.monotonic(),

@@ -14,12 +14,16 @@ from weft.errors import ConfigError, DecodeError, SubjectError
 from weft.link.options import DEFAULT_SERVER, LinkOptions, server_problem
 from weft.logs import LEVELS
 from weft.wire.ids import parse_vm_id
+from weft.wire.mountset import MAX_SHARES
 from weft.wire.paths import parse_absolute_path
 
 DEFAULT_FILE = Path("/etc/weft/agent.toml")
 DEFAULT_RUN_DIR = Path("/run/weft-agent")
 DEFAULT_STATE_DIR = Path("/var/lib/weft")
 ENVIRONMENT_PREFIX = "WEFT_"
+MOST_SHARES = 4096
+"""Planning for so many keeps the agent from everything else for a second on a slow machine; its watchdog waits 30."""
+
 MAX_RUN_DIR_BYTES = 60
 """A UNIX socket's path has 107 bytes; clients' control sockets lie in ``<run_dir>/private/<12 characters>/``."""
 
@@ -52,6 +56,7 @@ class AgentConfig:
         probe_deadline_s: Until a silent mount counts as hung.
         abort_after_s: Until a hang that goes on is ended by force; None for never.
         heartbeat_s: Longest time between two reports.
+        max_shares: How many shares this guest takes; a list of more is refused, and what stands stays.
         read_interval_s: Time between two reads of the stored state.
         create_stream: Whether to create a missing stream (development only).
         log_level: Least important events to log.
@@ -79,6 +84,7 @@ class AgentConfig:
     abort_after_s: float | None = None
     heartbeat_s: float = 30.0
     read_interval_s: float = 60.0
+    max_shares: int = MAX_SHARES
     create_stream: bool = False
     log_level: str = "info"
     file: Path = DEFAULT_FILE
@@ -113,7 +119,7 @@ def _texts(value: Any, separator: str) -> list[str]:
 
 
 def _path(value: Any) -> Path:
-    if not isinstance(value, str | Path) or not str(value):
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
         raise ValueError(f"{value!r:.60} is not a path")
     return Path(value).absolute()
 
@@ -141,6 +147,16 @@ def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not 1 <= seconds <= 86400:
         raise ValueError(f"{value!r:.60} is not between 1 and 86400 seconds")
     return seconds
+
+
+def _share_count(value: Any) -> int:
+    try:
+        count = int(str(value))
+    except ValueError as exc:
+        raise ValueError(f"{value!r:.60} is not a number of shares") from exc
+    if isinstance(value, bool) or not 1 <= count <= MOST_SHARES:
+        raise ValueError(f"{value!r:.60} is not between 1 and {MOST_SHARES} shares")
+    return count
 
 
 def _switch(value: Any) -> bool:
@@ -179,6 +195,7 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "abort_after_s": _seconds,
     "heartbeat_s": _seconds,
     "read_interval_s": _seconds,
+    "max_shares": _share_count,
     "create_stream": _switch,
     "log_level": _level,
 }
@@ -252,6 +269,10 @@ def _read_file(path: Path, *, is_required: bool, problems: list[str]) -> dict[st
     except FileNotFoundError:
         if is_required:
             problems.append(f"{path}: there is no such file")
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        problems.append(f"{path}: {exc.strerror if isinstance(exc, OSError) else exc}")
+    except OSError as exc:
+        problems.append(f"{path}: {exc.strerror}")
+    except RecursionError:
+        problems.append(f"{path}: it is nested too deeply")
+    except ValueError as exc:  # no TOML, no UTF-8, or a number of thousands of digits
+        problems.append(f"{path}: {exc}")
     return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from agent.control import SOCKET_NAME
 from weft.errors import NotConvergedError, WeftError
 
 MARGIN_S = 10.0
+_TIMEVAL = struct.Struct("ll")
 
 
 class AgentUnreachableError(WeftError):
@@ -38,9 +40,11 @@ def ask(run_dir: Path, request: dict[str, Any], *, timeout_s: float = 10.0) -> d
     """
     path = run_dir / SOCKET_NAME
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(timeout_s + MARGIN_S)
+        # With a timeout of Python's own, a connect fails at once while others fill the queue; the kernel waits.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(int(MARGIN_S), 0))
         try:
             sock.connect(str(path))
+            sock.settimeout(timeout_s + MARGIN_S)
             sock.sendall(msgspec.json.encode(request) + b"\n")
             with sock.makefile("rb") as lines:
                 line = lines.readline()

@@ -13,7 +13,7 @@ from weft.errors import ErrorCode
 from weft.wire.codec import Message
 from weft.wire.digest import set_digest, share_digest
 from weft.wire.ids import ShareId, VmId
-from weft.wire.mountset import CatalogMark, MountSet, RejectedShare
+from weft.wire.mountset import MAX_SHARES, CatalogMark, MountSet, RejectedShare
 from weft.wire.share import Action, ShareMount
 
 DAY_MS = 24 * 3600 * 1000
@@ -121,7 +121,9 @@ class Refused:
 Verdict = Accepted | Unchanged | Stale | Conflict | Refused
 
 
-def accept(desired: Desired, message: Message, stamp: Stamp | None, *, now_ms: int) -> Verdict:
+def accept(
+    desired: Desired, message: Message, stamp: Stamp | None, *, now_ms: int, max_shares: int = MAX_SHARES
+) -> Verdict:
     """
     Say what *message* makes of *desired*.
 
@@ -130,22 +132,43 @@ def accept(desired: Desired, message: Message, stamp: Stamp | None, *, now_ms: i
         message: What arrived.
         stamp: The broker's place for it, None for a message that was not stored (core mode).
         now_ms: The guest's clock, in milliseconds since the epoch.
+        max_shares: How many shares may be held; what would make them more is refused. A guest that holds more already,
+            since the limit was lowered, keeps them.
     """
     match message:
         case MountSet():
-            return _accept_set(desired, message, stamp, now_ms=now_ms)
+            verdict = _accept_set(desired, message, stamp, now_ms=now_ms)
+            subject = f"revision {message.revision}"
         case ShareMount():
-            return _accept_single(desired, message, stamp)
+            verdict = _accept_single(desired, message, stamp)
+            subject = f"share {message.id!r}"
+    return _within(max_shares, verdict, desired, subject)
 
 
-def accept_boot(desired: Desired, shares: Iterable[ShareMount], *, is_complete: bool) -> Accepted | Unchanged:
+def _within(max_shares: int, verdict: Verdict, before: Desired, subject: str) -> Verdict:
+    """Refuse to hold too many shares: lists that leave doubt, singles and the boot file add to what is there."""
+    if not isinstance(verdict, Accepted):
+        return verdict
+    count = len(verdict.desired.shares)
+    if count <= max(max_shares, len(before.shares)):
+        return verdict
+    return Refused(
+        f"cannot accept {subject}: {count} shares would be held then, and this guest takes {max_shares}; "
+        "unpublish some, or raise max_shares in its /etc/weft/agent.toml"
+    )
+
+
+def accept_boot(
+    desired: Desired, shares: Iterable[ShareMount], *, is_complete: bool, max_shares: int = MAX_SHARES
+) -> Verdict:
     """
     Add the shares of the boot file; an id that the stream knows, or dismissed, is the stream's.
 
     Args:
         desired: What is held.
         shares: What the file has, in order; the first of several with one id counts.
-        is_complete: Whether every element's id could be read; only then a boot share that left the file goes.
+        is_complete: Whether every element can be used; only then a boot share that left the file goes.
+        max_shares: As for :func:`accept`.
     """
     listed: dict[ShareId, ShareMount] = {}
     for share in shares:
@@ -158,7 +181,8 @@ def accept_boot(desired: Desired, shares: Iterable[ShareMount], *, is_complete: 
     }
     wanted = {share_id: Entry.of(share, Origin.BOOT) for share_id, share in listed.items()} | kept
     changed = _difference(desired.shares, wanted)
-    return Accepted(replace(desired, shares=wanted), changed) if changed else Unchanged()
+    accepted = Accepted(replace(desired, shares=wanted), changed) if changed else Unchanged()
+    return _within(max_shares, accepted, desired, "the boot file")
 
 
 def dismissals(message: Message) -> tuple[ShareMount, ...]:

@@ -9,9 +9,9 @@ import structlog
 
 from agent.desired import Accepted, Conflict, Desired, Refused, Stale, Unchanged, Verdict, accept, dismissals
 from agent.stored import Arrived
-from weft.errors import DecodeError, ErrorCode, RevisionConflictError, StaleRevisionError
+from weft.errors import DecodeError, ErrorCode, RevisionConflictError, StaleRevisionError, TooManySharesError
 from weft.wire.codec import Message, decode_message
-from weft.wire.mountset import MountSet
+from weft.wire.mountset import MAX_SHARES, MountSet
 from weft.wire.share import ShareMount
 from weft.wire.status import ShareError
 
@@ -32,10 +32,12 @@ class Inbox:
 
     Args:
         desired: What is held at the start.
+        max_shares: How many shares this guest takes.
     """
 
-    def __init__(self, desired: Desired) -> None:
+    def __init__(self, desired: Desired, *, max_shares: int = MAX_SHARES) -> None:
         self.desired = desired
+        self._max_shares = max_shares
         self.revision_seen = desired.revision
         self.problem: ShareError | None = None
 
@@ -57,9 +59,11 @@ class Inbox:
             What is held from now on, None where the message changes nothing.
         """
         try:
-            message = decode_message(arrived.data)
-            verdict = accept(self.desired, message, arrived.stamp, now_ms=now_ms)
+            message = decode_message(arrived.data, max_shares=self._max_shares)
+            verdict = accept(self.desired, message, arrived.stamp, now_ms=now_ms, max_shares=self._max_shares)
         except DecodeError as exc:
+            if isinstance(exc, TooManySharesError) and exc.vm == self.desired.vm:
+                self.revision_seen = max(self.revision_seen, exc.revision)  # so that whoever waits for it is told
             self._report(ErrorCode.BAD_SPEC, exc.reason, "message.refused", stream_seq=_sequence(arrived))
             return None
         except Exception as exc:  # noqa: BLE001  # no message may end the agent, or it ends again at every start

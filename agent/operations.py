@@ -149,7 +149,7 @@ class Operations:
         self, share_ids: frozenset[ShareId], request: dict[str, Any], is_done: Callable[[Progress], bool]
     ) -> None:
         seconds = request.get("timeout_s")
-        limit_s = min(float(seconds), LONGEST_WAIT_S) if isinstance(seconds, int | float) else DEFAULT_WAIT_S
+        limit_s = float(min(seconds, LONGEST_WAIT_S)) if isinstance(seconds, int | float) else DEFAULT_WAIT_S
         try:
             async with asyncio.timeout(limit_s):
                 await self._reconciler.wait_for(is_done)

@@ -14,6 +14,10 @@ from weft.errors import ErrorCode
 from weft.wire.ids import ShareId
 from weft.wire.status import AgentInfo, Mode, ShareError, ShareState, ShareStatus, VmStatus
 
+_REMARKS_AT_MOST = 10
+_REMARK_CHARACTERS = 400
+"""A report must fit a message, whatever lies on the guest's disk."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -28,6 +32,7 @@ class Facts:
         desired: What is held, and the standings were planned for.
         revision_seen: Newest revision seen in the stream.
         problem: Why the newest message is not obeyed.
+        remarks: What a person should look at on the guest.
         standings: Where each share stands.
         since: Since when.
         now_s: Monotonic clock, which the standings' retry times are of.
@@ -41,6 +46,7 @@ class Facts:
     desired: Desired
     revision_seen: int
     problem: ShareError | None
+    remarks: tuple[str, ...]
     standings: Mapping[ShareId, Standing]
     since: Mapping[ShareId, datetime]
     now_s: float
@@ -73,6 +79,7 @@ def build_report(facts: Facts) -> VmStatus:
         agent=facts.agent,
         mode=facts.mode,
         problem=facts.problem,
+        remarks=tuple(remark[:_REMARK_CHARACTERS] for remark in facts.remarks[:_REMARKS_AT_MOST]),
         shares=tuple(rows),
         reported_at=facts.utc,
         extra={"vm_from": facts.identity.taken_from},

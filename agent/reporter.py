@@ -11,7 +11,7 @@ import structlog
 from weft.errors import BrokerError, PayloadTooLargeError
 from weft.link import Link, LinkState
 from weft.wire.ids import VmId
-from weft.wire.status import VmStatus, encode_status, without_details
+from weft.wire.status import VmStatus, encode_status, in_short, without_details
 from weft.wire.subjects import status_subject
 
 COALESCE_S = 0.03
@@ -82,7 +82,11 @@ class Reporter:
         log.debug("report.published")
 
     async def _send(self, status: VmStatus) -> None:
-        try:
-            await self._link.publish(self._subject, encode_status(status))
-        except PayloadTooLargeError:  # better a report without what the clients printed than none at all
-            await self._link.publish(self._subject, encode_status(without_details(status)))
+        """Send all of it, or what fits: better a report without what the clients printed than none at all."""
+        for shorten in (None, without_details):
+            try:
+                await self._link.publish(self._subject, encode_status(shorten(status) if shorten else status))
+            except PayloadTooLargeError:
+                continue
+            return
+        await self._link.publish(self._subject, encode_status(in_short(status)))

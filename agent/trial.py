@@ -7,17 +7,21 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Annotated
 
 import msgspec
 import structlog
 from msgspec.structs import replace
 
-from agent.disk import write_atomically
+from agent.disk import read_file, set_aside, write_atomically
 from weft.errors import LedgerTooNewError
 
 TRIAL_FILE = "trial.json"
 LIMIT = 5
 """Attempts: a guest that is switched off a few times in a row loses nothing, and crashes cost ten seconds at most."""
+
+_MAX_BYTES = 4096
+"""A count has a few hundred."""
 
 PROOF_S = 5.0
 """Alive for so long with a state that cannot be reached: it is not the state that ends the agent."""
@@ -35,13 +39,15 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
         starts: How often an agent held what came of it and is not known to have stayed alive.
         is_proven: Whether an agent has lived with it once.
         set_aside: Digest of the message that is not looked at any more.
+        check: Of all that; a flipped bit in a count must not drop what is held. Older agents wrote none.
     """
 
     message: str = ""
-    looks: int = 0
-    starts: int = 0
+    looks: Annotated[int, msgspec.Meta(ge=0)] = 0
+    starts: Annotated[int, msgspec.Meta(ge=0)] = 0
     is_proven: bool = True
     set_aside: str = ""
+    check: str = ""
 
 
 class Trial:
@@ -60,6 +66,12 @@ class Trial:
         self._record = _Record()
         self._looked_at = ""
         self._has_begun = asyncio.Event()
+        self._damages: tuple[str, ...] = ()
+
+    @property
+    def set_aside(self) -> tuple[str, ...]:
+        """One sentence for a damaged count that was moved out of the way; counting began anew then."""
+        return self._damages
 
     def start(self, *, go_back: Callable[[bool], None]) -> None:
         """
@@ -68,7 +80,7 @@ class Trial:
         Args:
             go_back: Drops what is held now; True: for what was held before the last message.
         """
-        last = self._record = _read(self._path)
+        last = self._record = self._read()
         if last.starts < LIMIT:
             self._write(replace(last, starts=last.starts + 1))
         else:
@@ -147,16 +159,28 @@ class Trial:
         if record == before:
             return
         try:
-            write_atomically(self._path, msgspec.json.encode(record), is_synced=False)
+            write_atomically(self._path, msgspec.json.encode(_checked(record)), is_synced=False)
         except OSError as exc:  # the ledger says so to the operator: it is on the same disk
             log.debug("trial.unwritten", error=str(exc))
 
+    def _read(self) -> _Record:
+        """Read the counts; where they are damaged, counting begins anew, and the worst is a few attempts more."""
+        try:
+            record = msgspec.json.decode(read_file(self._path, most_bytes=_MAX_BYTES), type=_Record)
+        except FileNotFoundError:
+            return _Record()
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            why = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
+        else:
+            if record.check in ("", _checked(record).check):
+                return replace(record, check="")
+            why = "it is not what was written"
+        self._damages = (set_aside(self._path, why),)
+        return _Record()
 
-def _read(path: Path) -> _Record:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_Record)
-    except (OSError, msgspec.DecodeError):
-        return _Record()  # counting begins anew; the worst is a few attempts more
+
+def _checked(record: _Record) -> _Record:
+    return replace(record, check=_digest(msgspec.json.encode(replace(record, check=""))))
 
 
 def _digest(data: bytes) -> str:

@@ -11,7 +11,7 @@ from controlplane.records import CatalogSnapshot
 from weft.errors import CatalogBehindError, ConfirmationNeededError
 from weft.wire.codec import encode_message
 from weft.wire.ids import ShareId, VmId
-from weft.wire.mountset import CatalogMark
+from weft.wire.mountset import MAX_SHARES, CatalogMark
 from weft.wire.share import Action, ShareMount
 
 DAY_MS = 86_400_000
@@ -148,6 +148,10 @@ def _decide(
     now_ms: int,
     max_bytes: int,
 ) -> Decision:
+    if len(shares) > MAX_SHARES:
+        return Refuse(
+            vm, f"its list has {len(shares)} shares, and a guest takes {MAX_SHARES}; take some from its classes"
+        )
     last = survey.last.get(vm)
     report = survey.reports.get(vm, Report())
     wanted = frozenset(share.id for share in shares)

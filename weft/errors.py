@@ -58,6 +58,19 @@ class DecodeError(ContractError):
         self.share_id = share_id
 
 
+class TooManySharesError(DecodeError):
+    """A list has more shares than the guest takes; it was counted, and not read."""
+
+    def __init__(self, vm: str, revision: int, count: int, limit: int) -> None:
+        super().__init__(
+            f"cannot accept revision {revision}: it has {count} shares, and this guest takes {limit}; "
+            "publish fewer, or raise max_shares in its /etc/weft/agent.toml",
+            field="shares",
+        )
+        self.vm = vm
+        self.revision = revision
+
+
 class SubjectError(ContractError):
     """A VM id, class name, remote name or share id is not one safe subject token."""
 

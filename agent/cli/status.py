@@ -35,6 +35,7 @@ def build_table(status: dict[str, Any]) -> list[str]:
     lines = [head]
     if "problem" in status:
         lines.append(f"! {status['problem']['message']}")
+    lines += [f"! {remark}" for remark in status.get("remarks", ())]
     if not status["shares"]:
         return [*lines, "no shares"]
     return [*lines, "", *_aligned([_COLUMNS, *(_cells(share) for share in status["shares"])])]

@@ -82,7 +82,7 @@ def _files_in(cache: Path) -> Iterator[CachedFile]:
 def _read(meta: Path) -> dict[str, Any] | None:
     try:
         return msgspec.json.decode(meta.read_bytes(), type=dict[str, Any])
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, IsADirectoryError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -96,7 +96,7 @@ class _Case:
                     pass
         except MountError as exc:
             self.error = exc
-        except OSError as exc:
+        except (OSError, ValueError, OverflowError) as exc:  # the last two: no kernel takes what a damaged record says
             self.error = _translate(exc, self._live.share_id)
         return self
 
@@ -207,5 +207,6 @@ def _remove_stray(directory: Path) -> None:
         _log.warning("mount.untidy", error=str(exc))
 
 
-def _translate(exc: OSError, share_id: ShareId) -> MountError:
-    return MountError(f"cannot adopt share {share_id!r}: {os.strerror(exc.errno or 0).lower()}")
+def _translate(exc: OSError | ValueError | OverflowError, share_id: ShareId) -> MountError:
+    why = os.strerror(exc.errno or 0).lower() if isinstance(exc, OSError) else str(exc)
+    return MountError(f"cannot adopt share {share_id!r}: {why}")

@@ -87,6 +87,7 @@ async def _wait(
 
 async def _is_silent(live: LiveMount, parts: Parts) -> bool:
     try:
-        return await parts.walker.probe(live.real_path, deadline_s=parts.limits.probe_s) is Liveness.HUNG
+        found = await parts.walker.probe(live.real_path, deadline_s=parts.limits.probe_s, mount_id=live.mount_id)
+        return found is Liveness.HUNG
     except MountError:
         return False  # it is gone, or the walker failed: neither says that waiting is pointless

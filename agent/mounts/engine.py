@@ -114,7 +114,7 @@ class MountEngine:
 
     async def start(self) -> None:
         """Begin to watch; :meth:`adopt` comes next, before any :meth:`apply`."""
-        places.private_root(self._parts.run_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+        places.make_private_root(self._parts.run_dir)
         copy_etc(places.etc_dir(self._parts.run_dir))
         self._losses.start()
         self._copying = asyncio.get_running_loop().create_task(self._keep_etc(), name="weft-etc")
@@ -209,7 +209,7 @@ class MountEngine:
         client = self._losses.client(share_id)
         if client is not None and client.has_exited:
             return Liveness.DEAD
-        return await self._parts.walker.probe(entry.mount_point, deadline_s=deadline_s)
+        return await self._parts.walker.probe(entry.mount_point, deadline_s=deadline_s, mount_id=entry.mount_id)
 
     async def versions(self) -> dict[str, str | None]:
         """Ask every driver for its client's version, all at once; None where there is none or it does not say."""

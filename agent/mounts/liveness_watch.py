@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 import structlog
 
@@ -21,7 +21,7 @@ from agent.mounts.losses import Losses
 from agent.mounts.ownership import find_entry
 from agent.mounts.parts import Parts
 from agent.mounts.unmount import abort_connection
-from weft.errors import MountError, NotMountedError, PathError, ProcessError
+from weft.errors import HungError, MountError, NotMountedError, PathError, ProcessError
 from weft.wire.ids import ShareId
 
 _log = structlog.get_logger(__name__)
@@ -126,9 +126,12 @@ class LivenessWatch:
     async def _look(self, live: LiveMount, *, is_read: bool, was_unreadable: bool) -> bool:
         """Ask once, however long that takes; say whether the root cannot be read."""
         rhythm = self._rhythm
-        question = asyncio.ensure_future(self._read(live) if is_read else self._probe(live))
+        begun = asyncio.Event()
+        ask = self._read if is_read else self._probe
+        question = asyncio.ensure_future(ask(live, begun.set))
         try:
             limit_s = rhythm.read_deadline_s if is_read else rhythm.deadline_s
+            await _until_asked(question, begun)
             was_hung = not await self._is_answered(question, live, limit_s=limit_s)
             if was_hung:
                 await self._endure(question, live)
@@ -189,17 +192,23 @@ class LivenessWatch:
 
     # --- the questions ----------------------------------------------------------------------------------------------
 
-    async def _probe(self, live: LiveMount) -> Liveness | None:
+    async def _probe(self, live: LiveMount, on_begun: Callable[[], None]) -> Liveness | None:
         try:
-            return await self._parts.walker.probe(live.real_path, deadline_s=_PATIENCE_S)
+            return await self._parts.walker.probe(
+                live.real_path, deadline_s=_PATIENCE_S, mount_id=live.mount_id, on_begun=on_begun
+            )
         except MountError as exc:
             _note_nothing_found(live, exc)
             return None
 
-    async def _read(self, live: LiveMount) -> Liveness | MountError | None:
+    async def _read(self, live: LiveMount, on_begun: Callable[[], None]) -> Liveness | MountError | None:
         logged = places.output_size(Path(live.private_dir)) if live.private_dir else 0
         try:
-            await self._parts.walker.read_root(live.real_path, deadline_s=_PATIENCE_S, limit=1)
+            await self._parts.walker.probe_root(
+                live.real_path, deadline_s=_PATIENCE_S, mount_id=live.mount_id, on_begun=on_begun
+            )
+        except HungError:
+            return Liveness.HUNG
         except PathError as exc:
             liveness = liveness_of(exc.errno)
             return self._name_refusal(live, exc, logged) if liveness is Liveness.ALIVE else liveness
@@ -222,6 +231,16 @@ class LivenessWatch:
         )
         error.keeps_old = True
         return error
+
+
+async def _until_asked(question: asyncio.Future[Liveness | MountError | None], begun: asyncio.Event) -> None:
+    """Wait until *question* has its turn: as long as it has not, silence says nothing about the mount."""
+    asked = asyncio.ensure_future(begun.wait())
+    either: set[asyncio.Future[Any]] = {question, asked}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        asked.cancel()
 
 
 def _trim_output(live: LiveMount) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.disk import read_file, set_aside
 from agent.drivers.base import MountCommand
 from weft.errors import ErrorCode, MountError
 from weft.wire.ids import ShareId
@@ -22,6 +23,8 @@ TMP_NAME = "tmp"
 """In a share's cache: what its client sees as ``/tmp``."""
 
 _PLACE_NAME = "mount-point"
+_MAX_PLACE_BYTES = 4096
+"""No path is longer."""
 
 SHORT_NAME_LENGTH = 12
 """Of a private directory's name."""
@@ -43,6 +46,19 @@ def short_name(share_id: ShareId) -> str:
 def private_root(run_dir: Path) -> Path:
     """Return the directory that holds all private directories."""
     return run_dir / "private"
+
+
+def make_private_root(run_dir: Path) -> None:
+    """
+    Make the directory that holds all private directories; what lies there and is none is set aside.
+
+    Raises:
+        OSError: it cannot be made, so nothing can be mounted.
+    """
+    root = private_root(run_dir)
+    if os.path.lexists(root) and not root.is_dir():
+        set_aside(root, "it is no directory")
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def private_dir(run_dir: Path, share_id: ShareId) -> Path:
@@ -126,7 +142,7 @@ def _write(path: Path, content: bytes) -> None:
 def read_mount_point(directory: Path) -> str:
     """Read where the mount stands that a private directory belongs to; empty where there is none."""
     try:
-        return os.fsdecode((directory / _PLACE_NAME).read_bytes())
+        return os.fsdecode(read_file(directory / _PLACE_NAME, most_bytes=_MAX_PLACE_BYTES))
     except OSError:
         return ""
 

@@ -155,7 +155,7 @@ async def _why_not_asked(entry: MountEntry, process: ClientProcess | None, parts
     upon = parts.table.current.upon(entry)
     if not upon:
         return None
-    match await parts.walker.probe(entry.mount_point, deadline_s=parts.limits.probe_s):
+    match await parts.walker.probe(entry.mount_point, deadline_s=parts.limits.probe_s, mount_id=entry.mount_id):
         case Liveness.DEAD:
             return Rung.DETACHED_DEAD
         case Liveness.HUNG:

@@ -72,7 +72,7 @@ class UnmountCalls(Protocol):
         """Take the mount with this id, the topmost at *path*, away."""
         ...
 
-    async def probe(self, path: str, *, deadline_s: float) -> Liveness:
+    async def probe(self, path: str, *, deadline_s: float, mount_id: int = ...) -> Liveness:
         """Say whether its client answers."""
         ...
 
@@ -241,7 +241,7 @@ class _Ladder:
         return because
 
     async def _take_busy(self, entry: MountEntry) -> Rung:
-        match await self._walker.probe(entry.mount_point, deadline_s=self._deadline_s):
+        match await self._walker.probe(entry.mount_point, deadline_s=self._deadline_s, mount_id=entry.mount_id):
             case Liveness.DEAD:
                 return await self._detach(entry, Rung.DETACHED_DEAD)
             case Liveness.HUNG:

@@ -6,7 +6,7 @@ import enum
 import errno
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ from agent.mounts.cage import Cage
 from agent.mounts.facts import Holder, PathFacts, PathKind
 from agent.mounts.liveness import Liveness, liveness_of
 from agent.mounts.table import read_mount_table
-from agent.mounts.walker_process import HelperLost, Refusal, WalkerProcess
+from agent.mounts.walker_process import HelperLost, Lane, NoTurn, Refusal, StillStuck, WalkerProcess
 from weft.errors import (
     BusyError,
     CommandNotFoundError,
@@ -65,15 +65,17 @@ class Walker:
     Each runs in a helper process of its own. At its deadline, or when the awaiting task is cancelled, the helper is
     killed and abandoned; one in uninterruptible sleep stays, and is counted in :attr:`stuck`, until its mount answers
     or goes. If the process that forks the helpers dies, what was under way fails with a :class:`MountError` and the
-    next call starts it again. Callers limit how many calls they make on one mount point.
+    next call starts it again. Probes, unmounts and everything else have places of their own, and what got stuck is not
+    asked again before it ended: hung mounts keep no other mount waiting. Waiting for a place is no part of a deadline.
 
     Args:
-        max_outstanding: Helpers that may exist at once, stuck ones included.
+        max_probes: Probes at once; there should be one for each mount.
         python: The interpreter that runs them.
+        turn_s: Longest wait for a place.
     """
 
-    def __init__(self, *, max_outstanding: int = 64, python: str = sys.executable) -> None:
-        self._process = WalkerProcess(max_outstanding=max_outstanding, python=python)
+    def __init__(self, *, max_probes: int = 64, python: str = sys.executable, turn_s: float = 60.0) -> None:
+        self._process = WalkerProcess(max_probes=max_probes, python=python, turn_s=turn_s)
         self._resolved_roots: dict[str, str] = {}
 
     async def start(self) -> None:
@@ -104,23 +106,29 @@ class Walker:
         """Process id of what forks the helpers, while it runs."""
         return self._process.pid
 
-    async def probe(self, path: str, *, deadline_s: float) -> Liveness:
+    async def probe(
+        self, path: str, *, deadline_s: float, mount_id: int = 0, on_begun: Callable[[], object] = lambda: None
+    ) -> Liveness:
         """
         Say whether the client behind the mount at *path* still answers.
 
         Args:
             path: Absolute, symlink-free, and in the mount table.
             deadline_s: Seconds until silence counts as hung; > 0.
+            mount_id: Which mount that is: a helper stuck in one that stood there before says nothing about it.
+            on_begun: Called when the question is asked, after any wait for a place.
 
         Returns:
-            ``ALIVE``, ``DEAD`` or ``HUNG``. A sick mount is an answer, not an error.
+            ``ALIVE``, ``DEAD`` or ``HUNG``, at once where an earlier question to it is stuck. A sick mount is an
+            answer, not an error.
 
         Raises:
             NotMountedError: *path* does not exist (any more).
-            MountError: the helper was lost.
+            MountError: nothing is known: the helper was lost, or there was no place for one.
         """
         try:
-            await self._ask("probe", path, "probe", deadline_s)
+            key = (path, mount_id)
+            await self._ask("probe", path, "probe", deadline_s, lane=Lane.PROBE, key=key, on_begun=on_begun)
         except HungError:
             return Liveness.HUNG
         except PathError as exc:
@@ -139,6 +147,25 @@ class Walker:
         """
         names: list[str] = await self._ask("read", path, "read_root", deadline_s, limit=min(limit, 256))
         return names
+
+    async def probe_root(
+        self, path: str, *, deadline_s: float, mount_id: int = 0, on_begun: Callable[[], object] = lambda: None
+    ) -> None:
+        """
+        Read a name of the directory *path* as a probe, which ``statvfs`` is not where it is answered from a cache.
+
+        Args:
+            path: As for :meth:`probe`, and so are the others.
+            deadline_s: Seconds until silence counts as hung.
+            mount_id: Which mount that is.
+            on_begun: Called when the question is asked.
+
+        Raises:
+            PathError: with the kernel's errno.
+            HungError: no answer by the deadline, or an earlier question is stuck.
+        """
+        key = (path, mount_id)
+        await self._ask("read", path, "read_root", deadline_s, lane=Lane.PROBE, key=key, on_begun=on_begun, limit=1)
 
     async def inspect(self, path: str, roots: Sequence[str], *, deadline_s: float = CALL_DEADLINE_S) -> PathFacts:
         """
@@ -210,7 +237,7 @@ class Walker:
         table = read_mount_table()
         if table.at(path) or table.below(path):
             return False
-        is_removed: bool = await self._ask("remove", path, "remove_directory", deadline_s)
+        is_removed: bool = await self._ask("remove", path, "remove_directory", deadline_s, lane=Lane.UNMOUNT)
         return is_removed
 
     async def unmount(
@@ -225,7 +252,9 @@ class Walker:
             HungError: no answer; it may be gone all the same, ask the mount table.
         """
         try:
-            await self._ask("unmount", path, "unmount", deadline_s, flags=int(mode), mount_id=mount_id)
+            await self._ask(
+                "unmount", path, "unmount", deadline_s, lane=Lane.UNMOUNT, flags=int(mode), mount_id=mount_id
+            )
         except PathError as exc:
             if exc.errno == errno.EBUSY:
                 raise BusyError(f"cannot unmount {path!r}: it is in use") from exc
@@ -272,7 +301,7 @@ class Walker:
                 status=status,
                 cage=cage.encode(),
             )
-        except (Refusal, TimeoutError, HelperLost) as exc:
+        except _FAILURES as exc:
             raise _explain_start(_translate(exc, "start", argv[0], deadline_s), exc) from exc
         return pid
 
@@ -340,7 +369,7 @@ class Walker:
 
     async def open_holders(self, path: str, *, deadline_s: float = CALL_DEADLINE_S) -> tuple[Holder, ...]:
         """Name the processes that keep the mount at *path* busy, one path each; bounded."""
-        found = await self._ask("find holders of", path, "find_holders", deadline_s)
+        found = await self._ask("find holders of", path, "find_holders", deadline_s, lane=Lane.UNMOUNT)
         return tuple(Holder(*fields) for fields in found)
 
     async def abort(self, connection: str, *, deadline_s: float = CALL_DEADLINE_S) -> None:
@@ -355,18 +384,21 @@ class Walker:
             PathError: ENOENT if there is no such connection.
         """
         try:
-            await self._process.ask("abort", deadline_s=deadline_s, connection=connection)
-        except (Refusal, TimeoutError, HelperLost) as exc:
+            await self._process.ask("abort", deadline_s=deadline_s, lane=Lane.UNMOUNT, connection=connection)
+        except _FAILURES as exc:
             raise _translate(exc, "abort FUSE connection", connection, deadline_s) from exc
 
     async def _ask(self, verb: str, path: str, call: str, deadline_s: float, **arguments: Any) -> Any:
         try:
             return await self._process.ask(call, deadline_s=deadline_s, path=path, **arguments)
-        except (Refusal, TimeoutError, HelperLost) as exc:
+        except _FAILURES as exc:
             raise _translate(exc, verb, path, deadline_s) from exc
 
 
-def _translate(exc: Refusal | TimeoutError | HelperLost, verb: str, what: str, deadline_s: float) -> MountError:
+_FAILURES = (Refusal, TimeoutError, StillStuck, NoTurn, HelperLost)
+
+
+def _translate(exc: Exception, verb: str, what: str, deadline_s: float) -> MountError:
     if isinstance(exc, Refusal):
         where = f"{exc.at!r}: " if exc.at and exc.at != what else ""
         reason = os.strerror(exc.errno)
@@ -379,10 +411,14 @@ def _translate(exc: Refusal | TimeoutError | HelperLost, verb: str, what: str, d
         )
     if isinstance(exc, TimeoutError):
         return HungError(f"cannot {verb} {what!r}: no answer within {deadline_s:g} s")
+    if isinstance(exc, StillStuck):
+        return HungError(f"cannot {verb} {what!r}: whoever tried before is still stuck there")
+    if isinstance(exc, NoTurn):
+        return MountError(f"cannot {verb} {what!r}: too much else is under way", code=ErrorCode.TIMEOUT)
     return MountError(f"cannot {verb} {what!r}: its helper process was lost ({exc})", code=ErrorCode.INTERNAL)
 
 
-def _explain_start(error: MountError, exc: Refusal | TimeoutError | HelperLost) -> MountError:
+def _explain_start(error: MountError, exc: Exception) -> MountError:
     """Name what a guest lacks that cannot start a client at all."""
     if not isinstance(exc, Refusal):
         return error

@@ -12,7 +12,7 @@ from agent.reconcile.ground import Claims, Ground
 from agent.reconcile.live import LiveShare, Presence
 from agent.reconcile.phase import UNMOUNT, Fault, Phase, Step, StepKind, toward
 from agent.reconcile.standing import Standing, build_standings
-from agent.reconcile.wishes import Wishes, build_wishes, stands_on
+from agent.reconcile.wishes import Wishes, build_wishes, places_below
 from weft.errors import ErrorCode
 from weft.wire.digest import mount_digest
 from weft.wire.ids import ShareId
@@ -103,6 +103,9 @@ class _Planner:
         self.later_s: list[float] = []
         self.moving: set[ShareId] = set()
         self.leaving: set[ShareId] = set()
+        self.on_leaving: dict[ShareId, set[ShareId]] = {}
+        self.under_moving: frozenset[ShareId] = frozenset()
+        self.brought_down: set[ShareId] = set()
         self.steps: dict[ShareId, Step] = {}
         self.blocked: dict[ShareId, Fault] = {}
 
@@ -146,11 +149,13 @@ class _Planner:
         ready = {share_id for share_id, goal in self.goals.items() if goal is not Goal.KEEP and self._is_due(share_id)}
         coming = {share_id for share_id in ready if self.goals[share_id] is not Goal.CHANGE_LIVE}
         self.moving = {share_id for share_id in self.phases if self._is_moving(share_id)}
+        self.under_moving = frozenset().union(*(self.wishes.bases.get(share_id, ()) for share_id in self.moving))
         self.leaving = {
             share_id
             for share_id in coming | self.moving
             if share_id in self.there and self.goals[share_id] in (Goal.UNMOUNT, Goal.MOUNT)
         }
+        self.on_leaving = self._find_on_leaving()
         for share_id in sorted(ready, key=self._depth):
             match self.goals[share_id]:
                 case Goal.UNMOUNT:
@@ -227,13 +232,22 @@ class _Planner:
     def _must_wait(self, share_id: ShareId, coming: set[ShareId]) -> bool:
         """Say whether something below *share_id* is about to come or go, or something upon it is in flight."""
         bases = self.wishes.bases[share_id]
-        if any(base in coming or self._is_moving(base) for base in bases):
+        if share_id in self.under_moving or not (bases.isdisjoint(coming) and bases.isdisjoint(self.moving)):
             return True
-        stack = [self.wishes.active[each].share for each in (share_id, *bases)]
-        for other in self.leaving - {share_id}:
-            if any(stands_on(share, self.there[other].share.mount_point) for share in stack):
-                return True
-        return any(share_id in self.wishes.bases.get(other, ()) for other in self.moving)
+        below = (self.on_leaving[each] for each in (bases | {share_id}) & self.on_leaving.keys())
+        return any(leaving != {share_id} for leaving in below)
+
+    def _find_on_leaving(self) -> dict[ShareId, set[ShareId]]:
+        """Map each active share that would stand on mounts about to go to those mounts."""
+        places: dict[str, set[ShareId]] = {}
+        for share_id in self.leaving:
+            places.setdefault(self.there[share_id].share.mount_point, set()).add(share_id)
+        found: dict[ShareId, set[ShareId]] = {}
+        for share_id, entry in self.wishes.active.items() if places else ():
+            for place in places_below(entry.share):
+                if place in places:
+                    found.setdefault(share_id, set()).update(places[place])
+        return found
 
     def _begin_unmount(self, share_id: ShareId) -> None:
         if self._lies_under_dead(share_id):
@@ -244,13 +258,22 @@ class _Planner:
         else:
             self._bring_down([share_id])
 
-    def _bring_down(self, share_ids: Iterable[ShareId], seen: frozenset[ShareId] = frozenset()) -> None:
-        """Unmount *share_ids*, and first what stands on them; they return by themselves."""
-        for share_id in set(share_ids) - seen:
+    def _bring_down(self, share_ids: Iterable[ShareId]) -> None:
+        """
+        Unmount *share_ids*, and first what stands on them; they return by themselves.
+
+        Each share is looked at once in a pass: on every way down a stack of thirty there are a billion.
+        """
+        todo = list(share_ids)
+        while todo:
+            share_id = todo.pop()
+            if share_id in self.brought_down:
+                continue
+            self.brought_down.add(share_id)
             phase = toward(self.before.get(share_id, Phase()), UNMOUNT)
             upon = self.ground.upon(share_id, [self.live[share_id].share.mount_point])
             if upon:
-                self._bring_down(upon, seen | {share_id})
+                todo.extend(upon)
             elif phase.due_s > self.now_s:
                 self.later_s.append(phase.due_s)
             elif phase.running is None:

@@ -11,10 +11,16 @@ from agent.reconcile.phase import Fault
 from weft.errors import ErrorCode
 from weft.wire.blocks import BindBlock
 from weft.wire.ids import ShareId
-from weft.wire.paths import is_at_or_below
 from weft.wire.route import shadowed_by
 from weft.wire.share import ShareMount
 from weft.wire.status import ShareState
+
+_ROUNDS = 8
+"""What a cycle shadowed counts once it is rejected, and may be a cycle itself. Below the eighth, shares stay
+shadowed: no list has that by accident, and each round costs as much as all the rest."""
+
+_NAMED = 5
+"""Members of a cycle that are named; each of a thousand would name a thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +63,30 @@ def build_wishes(desired: Desired, *, held: frozenset[ShareId], utc: datetime) -
             counting[share_id] = entry
     expiries = [entry.share.expires_at for entry in counting.values() if entry.share.expires_at is not None]
     cyclic: dict[ShareId, Fault] = {}
-    while True:
+    for round_left in reversed(range(_ROUNDS)):
         shadowed = shadowed_by(entry.share for entry in counting.values())
         active = {share_id: entry for share_id, entry in counting.items() if share_id not in shadowed}
         bases = _closed(_bases(active))
         members = frozenset(share_id for share_id, on in bases.items() if share_id in on)
-        if not members:
+        cyclic |= _faults(members)
+        if not members or not round_left:
             break
-        names = ", ".join(sorted(members))
-        for share_id in members:
-            del counting[share_id]
-            cyclic[share_id] = Fault(
-                ErrorCode.BAD_SPEC, f"cannot mount {share_id!r}: {names} stand on each other", is_permanent=True
-            )
+        counting = {share_id: entry for share_id, entry in counting.items() if share_id not in members}
+    active = {share_id: entry for share_id, entry in active.items() if share_id not in members}
+    bases = {share_id: bases[share_id] - members for share_id in active}
     idle |= dict.fromkeys(shadowed, ShareState.SHADOWED)
     return Wishes(active, idle, cyclic, bases, min(expiries, default=None))
+
+
+def _faults(members: frozenset[ShareId]) -> dict[ShareId, Fault]:
+    named = sorted(members)[:_NAMED]
+    names = ", ".join(named) + (f" and {len(members) - len(named)} more" if len(members) > len(named) else "")
+    return {
+        share_id: Fault(
+            ErrorCode.BAD_SPEC, f"cannot mount {share_id!r}: {names} stand on each other", is_permanent=True
+        )
+        for share_id in members
+    }
 
 
 def ancestors(path: str) -> Iterator[str]:
@@ -89,36 +104,54 @@ def bind_source(share: ShareMount) -> str | None:
     return block.source.rstrip("/") or "/" if isinstance(block, BindBlock) else None
 
 
-def stands_on(share: ShareMount, mount_point: str) -> bool:
-    """Say whether *share*'s mount is reached through, or shows a part of, what is mounted at *mount_point*."""
-    if share.mount_point != mount_point and is_at_or_below(share.mount_point, mount_point):
-        return True
+def places_below(share: ShareMount) -> Iterator[str]:
+    """Yield every path where a mount would hold up *share*: above its mount point, and at or above its source."""
+    yield from ancestors(share.mount_point)
     source = bind_source(share)
-    return source is not None and is_at_or_below(source, mount_point)
+    if source is not None:
+        yield source
+        yield from ancestors(source)
 
 
 def _bases(active: Mapping[ShareId, Entry]) -> dict[ShareId, frozenset[ShareId]]:
     by_path = {entry.share.mount_point: share_id for share_id, entry in active.items()}
-    bases: dict[ShareId, frozenset[ShareId]] = {}
-    for share_id, entry in active.items():
-        on = {by_path[path] for path in ancestors(entry.share.mount_point) if path in by_path}
-        source = bind_source(entry.share)
-        if source is not None:
-            on |= {by_path[path] for path in (source, *ancestors(source)) if path in by_path}
-        bases[share_id] = frozenset(on)
-    return bases
+    return {
+        share_id: frozenset(by_path[path] for path in places_below(entry.share) if path in by_path)
+        for share_id, entry in active.items()
+    }
 
 
 def _closed(bases: Mapping[ShareId, frozenset[ShareId]]) -> dict[ShareId, frozenset[ShareId]]:
     """Follow the relation to its end; a share in a cycle stands on itself then."""
     closed: dict[ShareId, frozenset[ShareId]] = {}
-    for start in bases:
+    for start in _from_the_ground_up(bases):
         seen: set[ShareId] = set()
         todo = list(bases[start])
         while todo:
             share_id = todo.pop()
-            if share_id not in seen:
-                seen.add(share_id)
+            if share_id in seen:
+                continue
+            seen.add(share_id)
+            if share_id in closed:
+                seen |= closed[share_id]
+            else:
                 todo.extend(bases[share_id])
         closed[start] = frozenset(seen)
     return closed
+
+
+def _from_the_ground_up(bases: Mapping[ShareId, frozenset[ShareId]]) -> Iterator[ShareId]:
+    """Yield every share after those it stands on, as far as there is such an order."""
+    begun: set[ShareId] = set()
+    for start in bases:
+        stack = [(start, iter(bases[start]))] if start not in begun else []
+        begun.add(start)
+        while stack:
+            share_id, below = stack[-1]
+            base = next((each for each in below if each not in begun), None)
+            if base is None:
+                stack.pop()
+                yield share_id
+            else:
+                begun.add(base)
+                stack.append((base, iter(bases[base])))

@@ -54,6 +54,9 @@ BARE_PATH = re.compile(r'(?<![^\s"=])(/[^\s"]*)')
 UNMOUNT = parse_share({"id": "data", "action": "unmount"})
 LISTING_S = 20.0
 
+LOCAL = frozenset({"local"})
+"""What lets specs through that serve the guest's own directories, so that where they lead is judged."""
+
 
 def share_of(block: Block, mount_point: str = "/mnt/data") -> ShareMount:
     return parse_share({"id": "data", "backend": "rclone", "mount_point": mount_point, "rclone": block})
@@ -62,7 +65,7 @@ def share_of(block: Block, mount_point: str = "/mnt/data") -> ShareMount:
 def judge(block: Block) -> MountCommand:
     """Do with a spec what a guest does before it starts anything."""
     share = share_of(fill(block, PLACES))
-    driver = RcloneDriver()
+    driver = RcloneDriver(allow_types=LOCAL)
     for source in driver.source_paths(share):
         kind = PathKind.SYMLINK if source.startswith("/srv/share/link") else PathKind.DIRECTORY
         facts = PathFacts(path=source, kind=kind, ended_at=source, resolved_path=source)
@@ -168,7 +171,7 @@ def lay_trap(directory: Path) -> Trap:
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[EngineRig]:
     async with engine_rig(tmp_path) as made:
-        made.more_drivers = {"rclone": RcloneDriver()}
+        made.more_drivers = {"rclone": RcloneDriver(allow_types=LOCAL)}
         made.more_programs = {"rclone": Path(rclone_binary()), "fusermount3": Path("/usr/bin/fusermount3")}
         made.limits = Limits()
         yield made
@@ -205,12 +208,12 @@ async def test_a_guest_starts_no_client_for_any_hostile_spec(
     ("driver", "block"),
     [
         pytest.param(
-            RcloneDriver(allow_types=frozenset({"archive"})),
+            RcloneDriver(allow_types=frozenset({"archive", "local"})),
             {"type": "archive", "path": f':sftp,host=h,ssh="{RUN}":'},
             id="type",
         ),
         pytest.param(
-            RcloneDriver(allow_options=frozenset({"ssh"})),
+            RcloneDriver(allow_options=frozenset({"ssh"}), allow_types=LOCAL),
             {"type": "sftp", "config": {"host": "h", "ssh": RUN}},
             id="option",
         ),
@@ -336,7 +339,7 @@ def test_rclone_reads_nothing_outside_for_any_random_spec(seed: int, tmp_path: P
     trap, chance = lay_trap_in(tmp_path), random.Random(1000 + seed)
     before, listings = trap.state(), []
     for block in _let_through(chance, trap, wanted=150):
-        command = RcloneDriver().build(context_for(share_of(block)))
+        command = RcloneDriver(allow_types=LOCAL).build(context_for(share_of(block)))
         config = tmp_path / "rclone.conf"
         config.write_bytes(command.files[0].content)
         words = ("lsf", "-R", "--max-depth=4", command.argv[2], f"--config={config}", f"--cache-dir={tmp_path}/cache")
@@ -394,8 +397,8 @@ def _let_through(chance: random.Random, trap: Trap, *, wanted: int) -> Iterator[
         block = fill(random_spec(chance), trap.places)
         try:
             share = share_of(block)
-            sources = RcloneDriver().source_paths(share)
-            RcloneDriver().build(context_for(share))
+            sources = RcloneDriver(allow_types=LOCAL).source_paths(share)
+            RcloneDriver(allow_types=LOCAL).build(context_for(share))
         except WeftError:
             continue
         inside = [Path(path).is_relative_to(trap.source) and os.path.realpath(path) == path for path in sources]

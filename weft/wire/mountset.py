@@ -6,10 +6,14 @@ from typing import Annotated, Any
 
 import msgspec
 
-from weft.errors import DecodeError, SubjectError
+from weft.errors import DecodeError, SubjectError, TooManySharesError
 from weft.wire.ids import parse_share_id, parse_vm_id
 from weft.wire.share import ShareMount, parse_share, share_to_builtins
 from weft.wire.tolerant import Tolerant, from_builtins, to_builtins
+
+MAX_SHARES = 1000
+"""What a guest takes unless its administrator says otherwise: a quarter of a second of planning at a time, and a
+kilobyte of its status for each share, which must fit a message of 1 MiB with the error of every one."""
 
 
 class CatalogMark(Tolerant, frozen=True, kw_only=True):
@@ -62,13 +66,18 @@ class MountSet(msgspec.Struct, frozen=True, kw_only=True):
 _SET_FIELDS = frozenset({"vm", "revision", "catalog", "shares", "gone"})
 
 
-def parse_mount_set(obj: dict[str, Any]) -> MountSet:
+def parse_mount_set(obj: dict[str, Any], *, max_shares: int | None = None) -> MountSet:
     """
     Build a MountSet from decoded JSON that has a ``shares`` key.
 
     Elements are read one by one: a bad one becomes a :class:`RejectedShare`, never an error.
 
+    Args:
+        obj: What the JSON decoder returned.
+        max_shares: How many elements there may be, None for any number; counted before the first is read.
+
     Raises:
+        TooManySharesError: there are more.
         DecodeError: the frame itself is wrong (vm, revision, catalog, gone, or ``shares`` is no array).
     """
     vm = obj.get("vm")
@@ -79,10 +88,13 @@ def parse_mount_set(obj: dict[str, Any]) -> MountSet:
     elements = obj["shares"]
     if not isinstance(elements, list):
         raise DecodeError(f"cannot decode mount set: shares must be an array, not {elements!r:.40}", field="shares")
+    revision = _parse_revision(obj.get("revision"))
+    if max_shares is not None and len(elements) > max_shares:
+        raise TooManySharesError(parse_vm_id(vm), revision, len(elements), max_shares)
     shares, rejected = _parse_elements(elements)
     return MountSet(
         vm=parse_vm_id(vm),
-        revision=_parse_revision(obj.get("revision")),
+        revision=revision,
         catalog=_parse_catalog(obj.get("catalog")),
         shares=shares,
         gone=_parse_gone(obj.get("gone")),

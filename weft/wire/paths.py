@@ -12,6 +12,9 @@ MountPoint = NewType("MountPoint", str)
 MAX_PATH_BYTES = 4095
 """PATH_MAX less its terminating zero byte."""
 
+MAX_DEPTH = 64
+"""Directories in a path; plans look at each one above each mount point, and nobody's data lies half as deep."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 SYSTEM_TREES = (
@@ -39,7 +42,7 @@ def parse_absolute_path(value: str, *, field: str) -> str:
         field: Named in the error.
 
     Raises:
-        DecodeError: relative, empty, with ``.``, ``..`` or ``//``, with control characters, or too long.
+        DecodeError: relative, empty, with ``.``, ``..`` or ``//``, with control characters, too long or too deep.
     """
 
     def refuse(why: str) -> DecodeError:
@@ -57,6 +60,8 @@ def parse_absolute_path(value: str, *, field: str) -> str:
         raise refuse(f"it is longer than {MAX_PATH_BYTES} bytes")
     path = value[:-1] if len(value) > 1 and value.endswith("/") else value
     segments = path.split("/")[1:]
+    if len(segments) > MAX_DEPTH:
+        raise refuse(f"it has more than {MAX_DEPTH} directories")
     if path != "/" and "" in segments:
         raise refuse("it holds '//'")
     if "." in segments or ".." in segments:

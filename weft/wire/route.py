@@ -93,12 +93,13 @@ def shadowed_by(shares: Iterable[P]) -> dict[ShareId, ShareId]:
     """
     placed = list(shares)
     result: dict[ShareId, ShareId] = {}
-    by_path: dict[str, list[P]] = {}
+    best: dict[str, P] = {}  # at each mount point; whom any other there shadows, the best shadows too
     for share in placed:
-        by_path.setdefault(share.mount_point, []).append(share)
+        other = best.setdefault(share.mount_point, share)
+        if _rank(share) < _rank(other):
+            best[share.mount_point] = share
     for share in placed:
-        above = [other for path in _ancestry(share.mount_point) for other in by_path.get(path, ())]
-        over = [other for other in above if shadows(other, share)]
+        over = [best[path] for path in _ancestry(share.mount_point) if path in best and shadows(best[path], share)]
         if over:
             result[ShareId(share.id)] = ShareId(min(over, key=_rank).id)
     return result

@@ -92,6 +92,9 @@ class VmStatus(Tolerant, frozen=True, kw_only=True):
     agent: Annotated[AgentInfo | None, _says("The agent that reports.")] = None
     mode: Annotated[Mode, _says("How the guest hears the control plane.")] = Mode.OFFLINE
     problem: Annotated[ShareError | None, _says("Why the newest message is not obeyed.")] = None
+    remarks: Annotated[
+        tuple[str, ...], _says("What a person should look at on the guest: damaged files that were set aside.")
+    ] = ()
     shares: Annotated[tuple[ShareStatus, ...], _says("Every share it knows, by mount point.")] = ()
     reported_at: Annotated[datetime | None, _says("When, by the guest's clock.")] = None
 
@@ -114,6 +117,26 @@ def encode_status(status: VmStatus) -> bytes:
     values = to_builtins(status)
     values.setdefault("shares", [])
     return msgspec.json.encode(values)
+
+
+_CUT = 80
+
+
+def in_short(status: VmStatus) -> VmStatus:
+    """Keep of each share what tells whether it is as it should be: so a thousand long ids and errors fit a message."""
+    shares = tuple(
+        msgspec.structs.replace(
+            share,
+            mount_point="",
+            backend=share.backend[:_CUT],
+            since=None,
+            error=msgspec.structs.replace(share.error, detail="", message=share.error.message[:_CUT])
+            if share.error
+            else None,
+        )
+        for share in status.shares
+    )
+    return msgspec.structs.replace(status, shares=shares)
 
 
 def without_details(status: VmStatus) -> VmStatus:

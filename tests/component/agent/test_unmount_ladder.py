@@ -47,7 +47,7 @@ class Kernel:
         if (answer := self.answers.pop(0)) is not None:
             raise answer
 
-    async def probe(self, path: str, *, deadline_s: float) -> Liveness:
+    async def probe(self, path: str, *, deadline_s: float, mount_id: int = 0) -> Liveness:
         return self.liveness
 
     async def open_holders(self, path: str, *, deadline_s: float = 1) -> tuple[Holder, ...]:

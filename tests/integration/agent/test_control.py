@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.control import MAX_CALLERS, MAX_LINE_BYTES, SOCKET_NAME, ControlServer
+from agent.control import MAX_LINE_BYTES, MAX_PER_USER, SOCKET_NAME, ControlServer
 
 pytestmark = pytest.mark.integration
 
@@ -62,7 +62,7 @@ async def ask(path: Path, line: bytes) -> dict[str, Any]:
 async def test_idle_callers_of_a_user_do_not_keep_root_out(path: Path) -> None:
     """Nor can root's shutdown be blocked by them; the user is told why there is no answer."""
     user = await asyncio.create_subprocess_exec(
-        *("/usr/bin/python3", "-I", "-c", IDLE_CALLERS, str(path), str(MAX_CALLERS + 8)),
+        *("/usr/bin/python3", "-I", "-c", IDLE_CALLERS, str(path), str(MAX_PER_USER + 8)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         user=NOBODY,
@@ -71,7 +71,7 @@ async def test_idle_callers_of_a_user_do_not_keep_root_out(path: Path) -> None:
     assert user.stdin is not None
     assert user.stdout is not None
     async with asyncio.timeout(10):
-        assert b"too many others ask" in await user.stdout.readline()
+        assert b"questions already" in await user.stdout.readline()
     assert await ask(path, b'{"do":"status"}') == {"may_change": True}
     user.stdin.close()
     await user.wait()
@@ -84,6 +84,7 @@ async def test_idle_callers_of_a_user_do_not_keep_root_out(path: Path) -> None:
         pytest.param(b"[]", id="another kind"),
         pytest.param(b"[" * 50_000, id="nested without end"),
         pytest.param(b"\xff", id="no text"),
+        pytest.param(b'{"do":"\xff"}', id="no text inside"),
     ],
 )
 async def test_what_is_no_request_gets_a_sentence(path: Path, line: bytes) -> None:

@@ -146,9 +146,10 @@ async def test_an_id_decides_no_path_and_a_secret_goes_with_its_share(agent: Age
         assert holding(agent.run_dir, b"hunter2") == []
         await publish(nc, 2, files(agent, "a", description="hunter2"))
         await agent.until_states(a="mounted")
-        assert holding(agent.run_dir, b"hunter2") == []  # a client that serves the guest's files keeps none beside them
-        (private,) = (agent.run_dir / "private").iterdir()
-        assert private.stat().st_mode & 0o777 == 0o700
+        # A client that serves the guest's files keeps none beside them; this is the second record of what is mounted.
+        (file_with_it,) = holding(agent.run_dir, b"hunter2")
+        assert file_with_it.stat().st_mode & 0o777 == 0o600
+        assert file_with_it.parent.stat().st_mode & 0o777 == 0o700
         await publish(nc, 3)
         await agent.until_states()
         await agent.until(lambda status: holding(agent.run_dir, b"hunter2") == [])

@@ -89,14 +89,44 @@ async def test_a_helper_that_cannot_be_killed_is_counted_until_it_ends(walker: W
     await until_none_is_stuck(walker)
 
 
-async def test_stuck_helpers_keep_their_slots(silent: FuseMount) -> None:
-    """No more helpers than allowed ever exist: with all of them stuck, a call waits for one until its own deadline."""
-    async with Walker(max_outstanding=1) as walker:
-        assert await walker.probe(str(silent.path), deadline_s=0.1) is Liveness.HUNG
-        with pytest.raises(HungError):
-            await walker.read_root("/", deadline_s=0.1)
-        silent.kill()
+async def test_a_stuck_probe_keeps_no_place_from_others(silent: FuseMount) -> None:
+    """Nor is the same asked again: it costs one helper however often it is probed, and is known to hang at once."""
+    async with Walker(max_probes=1) as walker:
+        assert await walker.probe(str(silent.path), deadline_s=0.1, mount_id=7) is Liveness.HUNG
         assert await walker.probe("/", deadline_s=10) is Liveness.ALIVE
+        assert await walker.probe(str(silent.path), deadline_s=0.1, mount_id=7) is Liveness.HUNG
+        assert walker.stuck == 1
+        silent.kill()
+        await until_none_is_stuck(walker)
+        assert await walker.probe(str(silent.path), deadline_s=10, mount_id=7) is Liveness.DEAD
+
+
+async def test_a_helper_that_is_stuck_says_nothing_about_another_mount_at_its_place(
+    silent: FuseMount, mount_tmpfs: MountTmpfs
+) -> None:
+    """What stands there now was never asked."""
+    async with Walker() as walker:
+        assert await walker.probe(str(silent.path), deadline_s=0.1, mount_id=7) is Liveness.HUNG
+        entry = mount_tmpfs(silent.path.name)
+        assert await walker.probe(str(silent.path), deadline_s=5, mount_id=entry.mount_id) is Liveness.ALIVE
+        assert walker.stuck == 1
+
+
+async def test_a_probe_without_a_place_says_nothing(fuse: FuseFactory) -> None:
+    """Waiting for a place is not the mount's silence; unmounts and everything else have places of their own."""
+    mount = await fuse("share")
+    mount.stop()
+    async with Walker(max_probes=1, turn_s=0.2) as walker:
+        begun = asyncio.Event()
+        hung = asyncio.create_task(walker.probe(str(mount.path), deadline_s=600, on_begun=begun.set))
+        await begun.wait()
+        with pytest.raises(MountError, match="too much else is under way") as caught:
+            await walker.probe("/", deadline_s=0.1)
+        assert not isinstance(caught.value, HungError)
+        assert await walker.read_root("/", deadline_s=5)
+        with pytest.raises(NotMountedError):
+            await walker.unmount("/nothing", deadline_s=5)
+        hung.cancel()
 
 
 async def test_a_cancelled_call_leaves_no_helper(walker: Walker, fuse: FuseFactory) -> None:
@@ -146,7 +176,7 @@ async def test_a_stopped_walker_process_is_only_a_missed_deadline(walker: Walker
 
 async def test_as_many_calls_at_once_as_are_allowed_are_all_answered(place: Path) -> None:
     """A guest that boots with hundreds of shares asks faster than the process can fork; nothing is lost of that."""
-    async with Walker(max_outstanding=400) as walker:
+    async with Walker(max_probes=400) as walker:
         first = walker.pid
         async with asyncio.timeout(30):
             answers = await asyncio.gather(*(walker.probe(str(place), deadline_s=30) for _ in range(500)))
@@ -156,7 +186,7 @@ async def test_as_many_calls_at_once_as_are_allowed_are_all_answered(place: Path
 
 async def test_a_walker_process_that_stays_stopped_is_replaced(place: Path) -> None:
     """What waits for it is bounded, and so is how long it can keep everybody waiting."""
-    async with Walker(max_outstanding=400) as walker:
+    async with Walker(max_probes=400) as walker:
         first = walker.pid
         assert first is not None
         os.kill(first, signal.SIGSTOP)

@@ -27,6 +27,7 @@ FACTS = Facts(
     desired=Desired(VmId("vm-7"), revision=5),
     revision_seen=6,
     problem=None,
+    remarks=(),
     standings={},
     since={},
     now_s=1000.0,

@@ -26,7 +26,7 @@ from tests.unit.controlplane.makers import MARK, NOW_MS, ids, last, record, shar
 from weft.errors import CatalogBehindError, ConfirmationNeededError
 from weft.wire.codec import decode_message
 from weft.wire.ids import VmId
-from weft.wire.mountset import MountSet
+from weft.wire.mountset import MAX_SHARES, MountSet
 from weft.wire.share import share_to_builtins
 
 VM = VmId("vm-1")
@@ -245,3 +245,11 @@ def test_a_lost_stream_does_not_hide_a_loss() -> None:
     decision = decide(snapshot(), None, Report(50, ids("x")))
     with pytest.raises(ConfirmationNeededError):
         refuse_losses([decision], snapshot(), [])
+
+
+def test_a_list_that_no_guest_takes_is_refused_before_it_is_stored() -> None:
+    """The guest would refuse it too, but only after the stream had it."""
+    many = snapshot(*(record(f"s{number}", vms=("vm-1",)) for number in range(MAX_SHARES + 1)))
+    decision = decide(many, None)
+    assert isinstance(decision, Refuse)
+    assert f"its list has {MAX_SHARES + 1} shares, and a guest takes {MAX_SHARES}" in decision.reason

@@ -229,7 +229,7 @@ def test_a_value_that_rclone_would_fill_in_is_refused_without_showing_it() -> No
 def test_options_that_run_commands_or_read_guest_files_need_its_consent(remote_type: str, name: str) -> None:
     """They would do so as root, for whoever may publish."""
     share = rclone_share({"type": remote_type, "path": "/srv/x", "config": {name: "true"}})
-    types = frozenset({"newer"})
+    types = frozenset({"newer", "local"})
     with pytest.raises(DeniedError, match=f'{name}.*allow_option = \\["{name}"\\]'):
         command_for(share, types=types)
     command_for(share, allow=frozenset({name}), types=types)
