@@ -26,7 +26,7 @@ from controlplane.records import RemoteRecord
 from controlplane.remotes import check_remote
 from tests.attack.conftest import CountProbes
 from tests.parts.engine_rig import EngineRig, SlateBlock, SlateDriver, engine_rig, slate
-from tests.parts.rclone_servers import rclone_binary
+from tests.parts.rclone_servers import RcloneServer, rclone_binary
 from weft.errors import ConfigError, DecodeError, DeniedError, ErrorCode, MountError
 from weft.obscure import obscure
 from weft.wire.ids import ShareId
@@ -477,18 +477,18 @@ async def test_a_client_that_ends_after_a_rotation_tells_neither_value(rig: Engi
 
 
 @pytest.mark.integration
-async def test_no_credential_stands_in_a_command_line_or_an_environment(rig: EngineRig) -> None:
+async def test_no_credential_stands_in_a_command_line_or_an_environment(rig: EngineRig, tmp_path: Path) -> None:
     """Of a real client, as everybody in the guest sees it; it has its values from a file that only root reads."""
     rig.more_drivers = {"rclone": RcloneDriver()}
     rig.more_programs = {"rclone": Path(rclone_binary()), "fusermount3": Path("/usr/bin/fusermount3")}
-    rig.sources.mkdir(exist_ok=True)
-    block = {
-        "type": "crypt",
-        "config": {"remote": f"disk:{rig.sources}", "password": REFERENCE, "password2": REFERENCE},
-        "remotes": {"disk": {"type": "local"}},
-    }
-    share = {"id": "safe", "backend": "rclone", "mount_point": str(rig.root / "a"), "rclone": block}
-    async with rig.engine() as engine:
+    async with RcloneServer.s3(tmp_path / "s3") as server, rig.engine() as engine:
+        (server.root / "bucket").mkdir()
+        block = {
+            "type": "crypt",
+            "config": {"remote": "store:bucket", "password": REFERENCE, "password2": REFERENCE},
+            "remotes": {"store": server.config},
+        }
+        share = {"id": "safe", "backend": "rclone", "mount_point": str(rig.root / "a"), "rclone": block}
         await engine.apply(parse_share(share))
         proc = Path(f"/proc/{rig.pid_of('safe')}")
         shown = proc.joinpath("cmdline").read_bytes() + proc.joinpath("environ").read_bytes()

@@ -318,5 +318,5 @@ async def test_hung_mounts_keep_no_other_from_being_probed_mounted_or_unmounted(
         assert await walker.probe(str(healthy), deadline_s=5) is Liveness.ALIVE
         assert await walker.read_root(str(healthy), deadline_s=5) == []
         run("mount", "-t", "tmpfs", "weft:test:00000000", str(healthy))
-        await walker.unmount(str(healthy), deadline_s=5)
+        await walker.unmount(str(healthy), read_mount_table().at(str(healthy))[0].mount_id, deadline_s=5)
     count_probes("hung mounts", HUNG)
