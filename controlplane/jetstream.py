@@ -26,6 +26,8 @@ REQUEST_TIMEOUT_S = 5.0
 STREAM_NOT_FOUND = 10059
 NO_MESSAGE = 10037
 SUBJECTS_OVERLAP = 10065
+NO_ROOM = frozenset({10047, 10005})
+"""A stream's limit is reserved in the broker's storage; in a cluster no server has room for it."""
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 _NO_JETSTREAM = frozenset({10039, 10076})
 _NO_QUORUM = frozenset({10008, 10009, 10023})
