@@ -19,6 +19,7 @@ from controlplane.connections import Connections
 from controlplane.exchange import Exchange
 from controlplane.forgetting import Forgetting
 from controlplane.publisher import Publisher
+from controlplane.purging import Purging
 from controlplane.rolling import Rolling
 from controlplane.roster import Roster
 from controlplane.serve import Serving
@@ -26,7 +27,7 @@ from controlplane.streams import InitReport, ensure
 from weft.link import Link, LinkOptions
 
 
-class ControlPlane(Serving, CheckingUp, Connections, Rolling, Forgetting, Exchange, Comparing):
+class ControlPlane(Serving, CheckingUp, Purging, Connections, Rolling, Forgetting, Exchange, Comparing):
     """
     The operator's side over one connection; ``async with`` it.
 
