@@ -50,9 +50,7 @@ class Purging(Observing):
         await note_change(self._link, "events.purge", self._author(), name=" ".join(vms))
         return removed
 
-    async def _found(
-        self, vms: Iterable[str], older_than_s: float | None
-    ) -> AsyncIterator[tuple[str, str, int, int]]:
+    async def _found(self, vms: Iterable[str], older_than_s: float | None) -> AsyncIterator[tuple[str, str, int, int]]:
         """Yield stream, subjects, the first sequence to keep (0 for none) and how many messages come before it."""
         chosen = [vm_events(parse_vm_id(vm)) for vm in vms] or [EVENTS_VM_ALL]
         for stream in (GUEST_EVENTS_STREAM, EVENTS_STREAM):  # the second one has those from before there was a first

@@ -43,7 +43,7 @@ CATALOG_HISTORY = 64
 GUEST_EVENTS_OF_A_KIND = 200
 """Kept per VM and kind of event: with sixteen kinds one guest takes at most a fortieth of the stream."""
 DEDUPLICATED_NS = 10 * 10**9
-"""How long ids of events are remembered: an agent sends again after five seconds. Longer would only fill memory."""
+"""How long ids of events are remembered: an agent that got no answer sends again after five seconds."""
 SHORTEST_NS = 10**8
 """The shortest such time that a broker takes, where no message has an id."""
 MIB = 1 << 20
