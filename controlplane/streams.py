@@ -104,8 +104,8 @@ _FROM_GUESTS: Mapping[str, Any] = {
     "discard": "old",
 }
 """
-Streams that guests write to evict their own oldest: a guest says again within a heartbeat what it has, and a stream that
-refused would show living guests as silent.
+Streams that guests write to evict their own oldest: a guest says again within a heartbeat what it has, and a stream
+that refused would show living guests as silent.
 """
 
 STREAMS = (

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 
+from controlplane.plain_values import parse_values
 from weft.errors import ConfigError
 from weft.wire.ids import VmId, parse_vm_id
 
@@ -30,7 +30,12 @@ def parse_vm_ids(text: str, *, where: str) -> tuple[VmId, ...]:
         SubjectError: an id is not one subject token.
     """
     words = _json_array(text, where) if text.lstrip().startswith("[") else _words(text)
-    return tuple(dict.fromkeys(parse_vm_id(item) for word in words for item in expand_braces(word)))
+    found: dict[VmId, None] = {}
+    for word in words:
+        found.update((parse_vm_id(item), None) for item in expand_braces(word))
+        if len(found) > MAX_EXPANDED:
+            raise ConfigError([f"cannot use {where}: it names more than {MAX_EXPANDED} VMs"])
+    return tuple(found)
 
 
 def expand_braces(text: str) -> list[str]:
@@ -82,10 +87,7 @@ def _words(text: str) -> list[str]:
 
 
 def _json_array(text: str, where: str) -> list[str]:
-    try:
-        content = json.loads(text)
-    except ValueError as exc:
-        raise ConfigError([f"cannot read {where} as JSON: {exc}"]) from exc
+    content = parse_values(text, where=where)
     if not isinstance(content, list) or not all(isinstance(item, str) for item in content):
         raise ConfigError([f"cannot use {where}: expected an array of VM ids"])
     return content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 from collections.abc import AsyncIterator
@@ -139,15 +140,14 @@ async def test_doctor_names_the_guest_that_floods(realm: Realm, count_probes: Co
 
 
 async def fill(nc: Client, prefix: str) -> int:
-    """Publish to a new subject each, first large and then small, until nothing fits; return why the last was refused."""
-    js, number, why = nc.jetstream(), 0, 0
+    """Publish to a new subject each, first large and then small, until nothing fits; return why the last did not."""
+    js, numbers, why = nc.jetstream(), itertools.count(), 0
     for size in (MIB - 1024, 64 * 1024, 4096, 64, 1):
-        for number in range(number, number + STORE):
-            try:
-                await js.publish(f"{prefix}{number}", bytes(size))
-            except nats.js.errors.APIError as exc:
-                why = exc.err_code or 0
-                break
+        try:
+            while True:
+                await js.publish(f"{prefix}{next(numbers)}", bytes(size))
+        except nats.js.errors.APIError as exc:
+            why = exc.err_code or 0
     return why
 
 
