@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shlex
+import signal
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,8 @@ class FileRoster:
                 self._stamp = stamp
         except OSError as exc:
             raise RosterError(f"cannot read roster {self._path}: {(exc.strerror or 'no such file').lower()}") from exc
+        except ValueError as exc:
+            raise RosterError(f"cannot read roster {str(self._path)!r}: it is no path") from exc
         except ConfigError as exc:
             raise RosterError(f"cannot use roster {self._path}: {exc}") from exc
         return self._classes
@@ -131,12 +135,14 @@ class CommandRoster:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
             )
         except OSError as exc:
             raise RosterError(f"cannot run {about}: {os.strerror(exc.errno or 0).lower()}") from exc
+        readings = [asyncio.ensure_future(_bounded(stream)) for stream in (process.stdout, process.stderr)]
         try:
             async with asyncio.timeout(self._timeout_s):
-                out, err = await asyncio.gather(_bounded(process.stdout), _bounded(process.stderr))
+                out, err = await asyncio.gather(*readings)
                 await process.wait()
         except ConfigError as exc:
             raise RosterError(f"cannot use {about}: it printed more than {MOST_PRINTED_BYTES >> 20} MiB") from exc
@@ -144,8 +150,12 @@ class CommandRoster:
             raise RosterError(f"cannot use {about}: no answer within {self._timeout_s:g} s") from exc
         finally:
             if process.returncode is None:
-                process.kill()
-                await process.wait()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # what it started holds the same pipes
+                for reading in readings:
+                    reading.cancel()
+                await asyncio.gather(*readings, return_exceptions=True)
+                await process.communicate()  # its end is not seen before the rest of its pipes was read
         if process.returncode:
             said = " ".join(err[-SHOWN_BYTES:].decode(errors="replace").split())
             raise RosterError(f"cannot use {about}: it ended with exit code {process.returncode}: {said or 'silently'}")

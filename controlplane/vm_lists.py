@@ -11,6 +11,8 @@ from weft.wire.ids import VmId, parse_vm_id
 
 MAX_EXPANDED = 100_000
 """Ten times the largest fleet there is; a slip such as ``{1..999999999}`` must not fill the memory."""
+LONGEST_PATTERN = 1024
+"""A name has at most 128 characters; what is much longer expands to nothing that is one."""
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"^(\d{1,9})\.\.(\d{1,9})(?:\.\.(\d{1,9}))?\Z")
 _BETWEEN = re.compile(r"[\s,]+(?![^{}]*\})")
@@ -47,6 +49,8 @@ def expand_braces(text: str) -> list[str]:
     Raises:
         ConfigError: what stands in braces is no range and no list, or there are too many.
     """
+    if len(text) > LONGEST_PATTERN:
+        raise ConfigError([f"cannot use {text[:40]!r}…: it is longer than any name or range"])
     results = [text]
     while (found := _BRACES.search(results[0])) is not None:
         alternatives = list(_alternatives(found[1], text))

@@ -59,7 +59,7 @@ def nested(levels: int, kind: str = "[]") -> bytes:
 FAILED = {"state": "failed", "error": {"code": "auth", "message": "no"}}
 ROWS: dict[str, Callable[[], bytes]] = {
     "70,000 invented shares": lambda: invented(70_000),
-    "as many invented shares as fit": lambda: invented(30_000),
+    "as many invented shares as fit": lambda: invented(25_000),
     "many invented shares that fail": lambda: report(shares=[{"id": f"s{one}", **FAILED} for one in range(12_000)]),
     "many failures for different reasons": lambda: report(
         shares=[
