@@ -11,7 +11,7 @@ import structlog
 from weft.errors import BrokerError, PayloadTooLargeError
 from weft.link import Link, LinkState
 from weft.wire.ids import VmId
-from weft.wire.status import VmStatus, encode_status, in_short, without_details
+from weft.wire.status import MAX_STATUS_BYTES, VmStatus, encode_status, in_short, without_details
 from weft.wire.subjects import status_subject
 
 COALESCE_S = 0.03
@@ -84,8 +84,11 @@ class Reporter:
     async def _send(self, status: VmStatus) -> None:
         """Send all of it, or what fits: better a report without what the clients printed than none at all."""
         for shorten in (None, without_details):
+            data = encode_status(shorten(status) if shorten else status)
             try:
-                await self._link.publish(self._subject, encode_status(shorten(status) if shorten else status))
+                if len(data) > MAX_STATUS_BYTES:
+                    raise PayloadTooLargeError(f"cannot report {len(data)} bytes: the stream takes {MAX_STATUS_BYTES}")
+                await self._link.publish(self._subject, data)
             except PayloadTooLargeError:
                 continue
             return

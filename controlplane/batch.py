@@ -19,6 +19,8 @@ BATCH_UNKNOWN = 10208
 
 STREAM_FULL = 10077
 """Within a batch a full stream also refuses what would only replace a message (2.15); singly it takes that."""
+STORAGE_FULL = 10023
+"""The broker's whole storage is full, whatever the stream's own limit."""
 
 
 class Op(enum.IntEnum):
@@ -195,6 +197,17 @@ class Batch:
 def _refusal(frame: _Frame) -> Refused:
     error = frame.error or _Error()
     return Refused(error.err_code, error.description)
+
+
+def why_refused(refused: Refused, stream: str) -> str:
+    """Say why the broker refused a message for *stream*; what is about storage ends with where to look."""
+    match refused.err_code:
+        case code if code == STREAM_FULL:
+            return f"stream {stream!r} is full, all the storage it may take (weft doctor)"
+        case code if code == STORAGE_FULL:
+            return "the broker's storage is full (weft doctor)"
+        case _:
+            return refused.reason
 
 
 def is_stored(verdict: Verdict) -> bool:

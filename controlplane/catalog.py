@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from controlplane.batch import Refused, Stored, Unknown, Unsent
+from controlplane.batch import STORAGE_FULL, STREAM_FULL, Refused, Stored, Unknown, Unsent, why_refused
 from controlplane.identity import IDENTITY_KEY, Identity, decode_identity
 from controlplane.ingest import Outgoing, max_data_bytes, store
 from controlplane.jetstream import WRONG_LAST_SEQUENCE, last_message
@@ -21,6 +21,7 @@ from weft.errors import (
     CatalogError,
     DecodeError,
     PayloadTooLargeError,
+    StreamFullError,
     SubjectError,
 )
 from weft.link import Link
@@ -115,6 +116,8 @@ class Catalog:
                     continue
                 case Refused() if verdict.err_code in WRONG_LAST_SEQUENCE:
                     conflicts.append(edit.key)
+                case Refused() if verdict.err_code in (STREAM_FULL, STORAGE_FULL):
+                    raise StreamFullError(f"cannot store {edit.key}: {why_refused(verdict, CATALOG_STREAM)}")
                 case Refused():
                     raise BrokerError(f"cannot store {edit.key} in the catalog: {verdict.reason}")
                 case Unsent() | Unknown():

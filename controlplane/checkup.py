@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from controlplane.jetstream import ask
+from controlplane.jetstream import ask, count_by_subject, parse_time_s, stream_facts
 from controlplane.observing import Observing
+from controlplane.storage import Fill, check_fills, check_floods, check_strangers
 from controlplane.streams import STREAMS, StreamSpec, differing_settings, has_fast_ingest, wanted_settings
 from controlplane.views import VmView
-from weft.errors import BrokerError, StreamMissingError, WeftError
+from weft.errors import BrokerDeniedError, BrokerError, StreamMissingError, WeftError
 from weft.finding import Finding, Verdict
 from weft.link import Link
+from weft.wire.subjects import EVENTS_VM_ALL, GUEST_EVENTS_STREAM
 
 CLOCK_AHEAD_AT_MOST_S = 30.0
 """Further apart, times that an operator gives (an expiry, an age) mean something else in guests."""
@@ -30,14 +33,18 @@ class CheckingUp(Observing):
         findings = check_broker(self._link)
         if not self._link.has_jetstream:
             return findings
-        findings += [await _check_stream(self._link, spec) for spec in STREAMS]
+        looks = [await _look_at(self._link, spec) for spec in STREAMS]
+        findings += [finding for finding, _ in looks]
+        findings += check_fills([fill for _, fill in looks if fill is not None])
+        findings += await _check_strangers(self._link)
         if any(finding.verdict is Verdict.BAD for finding in findings):
             return findings
         try:
             views = await self.status()
         except WeftError as exc:
             return [*findings, Finding("catalog", Verdict.BAD, str(exc), "weft diff")]
-        return [*findings, check_clock(self._catalog.clock_ahead_s), *check_guests(views)]
+        floods = await _check_floods(self._link, views)
+        return [*findings, check_clock(self._catalog.clock_ahead_s), *floods, *check_guests(views)]
 
 
 def check_broker(link: Link) -> list[Finding]:
@@ -52,20 +59,46 @@ def check_broker(link: Link) -> list[Finding]:
     return [*found, Finding("jetstream", Verdict.BAD, "off: nothing published would be stored", advice)]
 
 
-async def _check_stream(link: Link, spec: StreamSpec) -> Finding:
+async def _look_at(link: Link, spec: StreamSpec) -> tuple[Finding, Fill | None]:
+    """Look at one stream: whether it is as it should be, and how full, None where that cannot be said."""
     try:
-        have = (await ask(link, f"STREAM.INFO.{spec.stream}", stream=spec.stream))["config"]
+        found = await ask(link, f"STREAM.INFO.{spec.stream}", stream=spec.stream)
     except StreamMissingError:
-        return Finding(spec.name, Verdict.BAD, "missing", "weft init")
+        return Finding(spec.name, Verdict.BAD, "missing", "weft init"), None
     except BrokerError as exc:
-        return Finding(spec.name, Verdict.BAD, str(exc), "weft auth show says what each role may do")
+        return Finding(spec.name, Verdict.BAD, str(exc), "weft auth show says what each role may do"), None
+    have, state = found["config"], found["state"]
     wanted = wanted_settings(spec, server_version=link.server_version)
-    differing = differing_settings(have, wanted, replicas=1)
+    differing = differing_settings(have, wanted, replicas=1, adjustable=spec.adjustable)
     if differing:
-        return Finding(
-            spec.name, Verdict.BAD, f"other settings than weft's: {', '.join(sorted(differing))}", "weft init"
-        )
-    return Finding(spec.name, Verdict.GOOD, f"as it should be, {have.get('num_replicas', 1)} replicas")
+        message = f"other settings than weft's: {', '.join(sorted(differing))}"
+        return Finding(spec.name, Verdict.BAD, message, "weft init"), None
+    fill = Fill(
+        spec.name,
+        held_bytes=state["bytes"],
+        limit_bytes=have["max_bytes"],
+        is_evicting=have["discard"] == "old",
+        reaches_back_s=parse_time_s(found["ts"]) - parse_time_s(state["first_ts"]) if state["messages"] else 0.0,
+    )
+    return Finding(spec.name, Verdict.GOOD, f"as it should be, {have.get('num_replicas', 1)} replicas"), fill
+
+
+async def _check_strangers(link: Link) -> list[Finding]:
+    configs: list[Mapping[str, Any]] = []
+    try:
+        while True:
+            page = await ask(link, "STREAM.LIST", {"offset": len(configs)})
+            configs += [stream["config"] for stream in page.get("streams") or ()]
+            if not page.get("streams") or len(configs) >= page.get("total", 0):
+                return check_strangers(configs)
+    except BrokerDeniedError:
+        return []  # an observer sees weft's own streams only
+
+
+async def _check_floods(link: Link, views: Sequence[VmView]) -> list[Finding]:
+    counts = await count_by_subject(link, GUEST_EVENTS_STREAM, EVENTS_VM_ALL)
+    most = (await stream_facts(link, GUEST_EVENTS_STREAM)).config["max_msgs_per_subject"]
+    return check_floods(counts, most, views)
 
 
 def check_clock(ahead_s: float) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,8 @@ from weft.wire.mountset import MAX_SHARES, CatalogMark
 from weft.wire.share import Action, ShareMount
 
 DAY_MS = 86_400_000
+WITNESSES = 2
+"""Guests that must report a share which nobody else knows, before taking it away is a loss."""
 ASK_ABOVE = 0.10
 """Share of all VMs that may lose something the command did not name before an operator is asked."""
 
@@ -103,6 +106,7 @@ def decide_all(
     for vm, last in survey.last.items():
         check_mark(vm, last, catalog)
     mark = CatalogMark(id=catalog.id, seq=catalog.seq)
+    published = _published(survey, catalog)
     decisions: list[Decision] = [
         Refuse(vm, f"its list cannot be computed: {problem}") for vm, problem in projection.problems.items()
     ]
@@ -111,8 +115,23 @@ def decide_all(
         key = tuple(id(share) for share in shares)
         if key not in encoded:
             encoded[key] = compose_list(share.encoded for share in shares)
-        decisions.append(_decide(vm, shares, encoded[key], projection, survey, intent, mark, now_ms, max_bytes))
+        decisions.append(
+            _decide(vm, shares, encoded[key], projection, survey, published, intent, mark, now_ms, max_bytes)
+        )
     return decisions
+
+
+def _published(survey: Survey, catalog: CatalogSnapshot) -> frozenset[ShareId]:
+    """
+    Name the shares that anybody published, as far as that is known.
+
+    A guest may report what it invented, so one guest's word does not count. Two guests' word does: it is all there is
+    where catalog and stream were lost together.
+    """
+    listed = (last.share_ids for last in survey.last.values() if last.is_set)
+    told = Counter(share_id for report in survey.reports.values() for share_id in report.share_ids)
+    witnessed = (share_id for share_id, vms in told.items() if vms >= WITNESSES)
+    return frozenset(catalog.shares).union(witnessed, *listed)
 
 
 def check_mark(vm: VmId, last: LastMessage, catalog: CatalogSnapshot) -> None:
@@ -143,6 +162,7 @@ def _decide(
     encoded: bytes,
     projection: Projection,
     survey: Survey,
+    published: frozenset[ShareId],
     intent: Intent,
     mark: CatalogMark,
     now_ms: int,
@@ -155,7 +175,7 @@ def _decide(
     last = survey.last.get(vm)
     report = survey.reports.get(vm, Report())
     wanted = frozenset(share.id for share in shares)
-    had = last.share_ids if last is not None and last.is_set else report.share_ids
+    had = last.share_ids if last is not None and last.is_set else report.share_ids & published
     for share_id in sorted((had - wanted) & projection.unreadable.keys()):
         return Refuse(vm, f"its share {share_id!r} has a record that cannot be read: {projection.unreadable[share_id]}")
     if last is None and not wanted and not report.held_revision:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+from controlplane.plain_values import parse_values
 from controlplane.records import CatalogSnapshot, RemoteRecord, ShareRecord
 from controlplane.vm_lists import parse_vm_ids
 from weft.errors import ConfigError, WeftError
@@ -78,7 +78,7 @@ def parse_document(text: str, *, where: str) -> Document:
     Raises:
         ConfigError: Every part that cannot be used.
     """
-    content = _parsed(text, where)
+    content = parse_values(text, where=where)
     if not isinstance(content, dict) or content.get("weft") != VERSION:
         raise ConfigError([f"cannot use {where}: it is no catalog as 'weft export' writes it (no 'weft': {VERSION})"])
     problems: list[str] = []
@@ -108,17 +108,6 @@ def parse_document(text: str, *, where: str) -> Document:
     if problems:
         raise ConfigError(problems)
     return Document(shares, classes, remotes)
-
-
-def _parsed(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as not_json:
-        try:
-            return tomllib.loads(text)
-        except tomllib.TOMLDecodeError as not_toml:
-            why = f"as JSON: {not_json}" if text.lstrip()[:1] == "{" else f"as TOML: {not_toml}"
-            raise ConfigError([f"cannot read {where} {why}"]) from not_toml
 
 
 def _of(kind: type, content: Mapping[str, Any], key: str, problems: list[str]) -> Any:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import msgspec
 
+from controlplane.report_bounds import LARGEST_BYTES, PLAIN_BYTES, SHORT, cut_texts
 from controlplane.stored import StoredMessage
 from weft.errors import DecodeError
 from weft.wire.ids import VmId
@@ -15,6 +16,8 @@ from weft.wire.status import MISSED_HEARTBEATS_TO_STALE, VmStatus, decode_status
 
 ASSUMED_HEARTBEAT_S = 60.0
 """For a guest that does not say how often it reports."""
+LONGEST_HEARTBEAT_S = 3600.0
+"""Whatever a guest says: its silence is seen within three hours."""
 REMEMBERED = 4
 """Boot ids: two guests that take turns show after three reports; a reboot in between needs one more."""
 
@@ -90,28 +93,37 @@ def describe_claim(vm: VmId, claimants: Iterable[str]) -> str:
 
 def is_stale(status: VmStatus, age_s: float) -> bool:
     """Say whether a guest that reported *age_s* ago missed its heartbeats."""
-    return age_s > MISSED_HEARTBEATS_TO_STALE * (status.heartbeat_s or ASSUMED_HEARTBEAT_S)
+    heartbeat_s = min(status.heartbeat_s or ASSUMED_HEARTBEAT_S, LONGEST_HEARTBEAT_S)
+    return age_s > MISSED_HEARTBEATS_TO_STALE * heartbeat_s
 
 
 def parse_status(data: bytes) -> VmStatus | None:
     """
     Read a report, None where it cannot be read: one broken guest must not hide the others.
 
-    What this version does not know is left out, which makes ten thousand of them readable in a tenth of a second.
+    What this version does not know is left out, which makes ten thousand of them readable in a tenth of a second. So
+    are the ends of texts that are longer than an agent's.
     """
-    try:
-        return _STATUSES.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass  # a null for an absent field, as a guest in Go writes it, is read the slow way
-    try:
-        return decode_status(data)
-    except DecodeError:
+    if len(data) > LARGEST_BYTES:
         return None
+    try:
+        status = _STATUSES.decode(data)
+    except RecursionError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # A null for an absent field, as a guest in Go writes it, is read the slow way.
+        try:
+            status = decode_status(data)
+        except (DecodeError, RecursionError):
+            return None
+    return cut_texts(status) if len(data) > PLAIN_BYTES else status
 
 
 def parse_boot_id(data: bytes) -> str:
     """Read the boot id of a report, empty where there is none."""
+    if len(data) > LARGEST_BYTES:
+        return ""
     try:
-        return _BOOTS.decode(data).boot_id
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _BOOTS.decode(data).boot_id[:SHORT]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from controlplane.stored import StoredMessage
@@ -26,6 +27,8 @@ REQUEST_TIMEOUT_S = 5.0
 STREAM_NOT_FOUND = 10059
 NO_MESSAGE = 10037
 SUBJECTS_OVERLAP = 10065
+NO_ROOM = frozenset({10047, 10005})
+"""A stream's limit is reserved in the broker's storage; in a cluster no server has room for it."""
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 _NO_JETSTREAM = frozenset({10039, 10076})
 _NO_QUORUM = frozenset({10008, 10009, 10023})
@@ -125,19 +128,67 @@ async def stream_facts(link: Link, stream: str) -> StreamFacts:
 
 async def read_subjects(link: Link, stream: str, subjects: str) -> frozenset[str]:
     """Name every subject of *stream* below the wildcard *subjects* that has a message; raises as :func:`ask`."""
-    found: set[str] = set()
+    return frozenset(await count_by_subject(link, stream, subjects))
+
+
+async def count_by_subject(link: Link, stream: str, subjects: str) -> dict[str, int]:
+    """Count the messages on each subject of *stream* below the wildcard *subjects*; raises as :func:`ask`."""
+    found: dict[str, int] = {}
     while True:
         body = {"subjects_filter": subjects, "offset": len(found)}
         reply = await ask(link, f"STREAM.INFO.{stream}", body, stream=stream)
-        page = (reply["state"].get("subjects") or {}).keys()
+        page = reply["state"].get("subjects") or {}
         found |= page
         if not page or len(found) >= reply.get("total", 0):
-            return frozenset(found)
+            return found
 
 
-async def purge(link: Link, stream: str, subject: str) -> int:
-    """Remove every message on *subject* and return how many there were; raises as :func:`ask`."""
-    reply = await ask(link, f"STREAM.PURGE.{stream}", {"filter": subject}, stream=stream)
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a point in time lies in a stream: the first sequence from then on, and how many messages have followed."""
+
+    seq: int
+    count: int
+
+
+async def position_at(link: Link, stream: str, subjects: str, time_s: float | None) -> Position:
+    """
+    Find where *time_s* lies among the messages on *subjects*, None for the beginning; raises as :func:`ask`.
+
+    A consumer that delivers nothing is asked for what it would deliver.
+    """
+    name = f"weft-{secrets.token_hex(6)}"
+    start = (
+        {"deliver_policy": "all"}
+        if time_s is None
+        else {
+            "deliver_policy": "by_start_time",
+            "opt_start_time": datetime.fromtimestamp(max(time_s, 0.0), UTC).isoformat(),
+        }
+    )
+    config = {
+        **start,
+        "name": name,
+        "filter_subject": subjects,
+        "ack_policy": "none",
+        "mem_storage": True,
+        "num_replicas": 1,
+        "inactive_threshold": 5 * 10**9,
+    }
+    body = {"stream_name": stream, "config": config, "action": "create"}
+    made = await ask(link, f"CONSUMER.CREATE.{stream}.{name}.{subjects}", body, stream=stream)
+    await ask(link, f"CONSUMER.DELETE.{stream}.{name}", stream=stream)
+    return Position(made["delivered"]["stream_seq"] + 1, made["num_pending"])
+
+
+async def purge(link: Link, stream: str, subject: str, *, before_seq: int = 0) -> int:
+    """
+    Remove messages on *subject*, up to but not including *before_seq* where one is given, and return how many.
+
+    Raises as :func:`ask`.
+    """
+    body = {"filter": subject, "seq": before_seq} if before_seq else {"filter": subject}
+    reply = await ask(link, f"STREAM.PURGE.{stream}", body, stream=stream)
     return int(reply.get("purged", 0))
 
 

@@ -19,6 +19,7 @@ from controlplane.connections import Connections
 from controlplane.exchange import Exchange
 from controlplane.forgetting import Forgetting
 from controlplane.publisher import Publisher
+from controlplane.purging import Purging
 from controlplane.rolling import Rolling
 from controlplane.roster import Roster
 from controlplane.serve import Serving
@@ -26,7 +27,7 @@ from controlplane.streams import InitReport, ensure
 from weft.link import Link, LinkOptions
 
 
-class ControlPlane(Serving, CheckingUp, Connections, Rolling, Forgetting, Exchange, Comparing):
+class ControlPlane(Serving, CheckingUp, Purging, Connections, Rolling, Forgetting, Exchange, Comparing):
     """
     The operator's side over one connection; ``async with`` it.
 
@@ -85,19 +86,23 @@ class ControlPlane(Serving, CheckingUp, Connections, Rolling, Forgetting, Exchan
         """The connection."""
         return self._link
 
-    async def init(self, *, replicas: int = 1, events_age_s: float | None = None) -> InitReport:
+    async def init(
+        self, *, replicas: int = 1, events_age_s: float | None = None, storage_bytes: int | None = None
+    ) -> InitReport:
         """
         Create, verify or upgrade streams and bucket; doing it twice is the same as once.
 
         Args:
             replicas: Copies in a cluster.
             events_age_s: How long events are kept; as it is, or thirty days, where not given.
+            storage_bytes: What all streams may take together; as it is, or 3.5 GiB as far as there is room.
 
         Raises:
             NoJetStreamError: The broker has none.
             StreamSettingsError: A stream has settings that cannot be changed in place.
+            StreamFullError: A stream holds more than its part, or the broker has no room for all of them.
         """
-        return await ensure(self._link, replicas=replicas, events_age_s=events_age_s)
+        return await ensure(self._link, replicas=replicas, events_age_s=events_age_s, storage_bytes=storage_bytes)
 
 
 def _this_user() -> str:

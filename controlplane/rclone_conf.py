@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from controlplane.rclone_source import RcloneConf, Section, parse_rclone_conf
-from weft.errors import ConfigError
+from controlplane.textfile import read_text
 
 
 def rclone_conf(environ: Mapping[str, str], home: Path) -> RcloneConf:
@@ -32,11 +33,6 @@ def read_sections(path: Path) -> dict[str, Section]:
     Raises:
         ConfigError: it cannot be read, is encrypted, or is no rclone.conf.
     """
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return {}
-    except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else "it is not text"
-        raise ConfigError([f"cannot read {path}: {reason.lower()}"]) from exc
-    return parse_rclone_conf(text, where=str(path))
+    return parse_rclone_conf(read_text(path), where=str(path))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -11,6 +10,7 @@ from typing import Any
 
 from controlplane.assign import Field, assigned
 from controlplane.nearest import did_you_mean
+from controlplane.plain_values import parse_values
 from controlplane.source import Source
 from weft.errors import ConfigError
 from weft.wire.blocks import known_backends
@@ -94,7 +94,7 @@ def parse_share_file(text: str, *, where: str) -> list[dict[str, Any]]:
     Raises:
         ConfigError: it is neither, or an element is no object or has no id.
     """
-    content = _read(text, where)
+    content = _plain(parse_values(text, where=where))
     elements = content.get("shares", [content]) if isinstance(content, dict) else content
     if not isinstance(elements, list) or not elements:
         raise ConfigError([f"cannot use {where}: expected one share, an array of shares, or shares = an array"])
@@ -103,8 +103,8 @@ def parse_share_file(text: str, *, where: str) -> list[dict[str, Any]]:
             raise ConfigError([f"cannot use {where}: shares[{index}] is not an object"])
         if not element.get("id"):
             raise ConfigError([f"cannot use {where}: shares[{index}] has no id"])
-    ids = [element["id"] for element in elements]
-    twice = sorted({str(item) for item in ids if ids.count(item) > 1})
+    counts = Counter(str(element["id"]) for element in elements)
+    twice = sorted(share_id for share_id, count in counts.items() if count > 1)
     if twice:
         raise ConfigError([f"cannot use {where}: id {', '.join(twice)} stands twice"])
     return elements
@@ -118,30 +118,6 @@ def unknown_fields(values: Mapping[str, Any]) -> list[str]:
         for key in values
         if key not in known
     ]
-
-
-def _read(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as exc:
-        not_json = exc
-    try:
-        return _plain(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as exc:
-        start = "".join(text.split())[:2]
-        is_json = where.endswith(".json") or (
-            not where.endswith(".toml")
-            and start[:1] in ("{", "[")
-            and start != "[["
-            and "=" not in text.split("\n", 1)[0]
-        )
-        kind, why = ("JSON", not_json) if is_json else ("TOML", exc)
-        raise ConfigError([f"cannot read {where} as {kind}: {_without_text(why)}"]) from exc
-
-
-def _without_text(exc: Exception) -> str:
-    """Return the parser's reason; neither parser quotes more than one character of the file."""
-    return str(exc)[:1].lower() + str(exc)[1:]
 
 
 def _plain(value: Any) -> Any:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 import os
 import shlex
-import tomllib
+import signal
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from controlplane.plain_values import parse_values
 from controlplane.roster import unknown
+from controlplane.textfile import read_text, too_large
 from controlplane.vm_lists import parse_vm_ids
 from weft.errors import ConfigError, RosterError
 from weft.wire.ids import VmId
 
 COMMAND_TIMEOUT_S = 60.0
+MOST_PRINTED_BYTES = 16 << 20
+"""A hundred thousand ids of the greatest length."""
 SHOWN_BYTES = 300
 """How much of a program's complaint an error repeats."""
 
@@ -52,11 +56,14 @@ class FileRoster:
             found = self._path.stat()
             stamp = (found.st_mtime_ns, found.st_size)
             if stamp != self._stamp:
-                self._classes = parse_roster(self._path.read_text(), where=str(self._path))
+                self._classes = parse_roster(read_text(self._path), where=str(self._path))
                 self._stamp = stamp
-        except (OSError, UnicodeDecodeError) as exc:
-            reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else "it is not text"
-            raise RosterError(f"cannot read roster {self._path}: {reason.lower()}") from exc
+        except OSError as exc:
+            raise RosterError(f"cannot read roster {self._path}: {(exc.strerror or 'no such file').lower()}") from exc
+        except ValueError as exc:
+            raise RosterError(f"cannot read roster {str(self._path)!r}: it is no path") from exc
+        except ConfigError as exc:
+            raise RosterError(f"cannot use roster {self._path}: {exc}") from exc
         return self._classes
 
 
@@ -67,20 +74,13 @@ def parse_roster(text: str, *, where: str) -> dict[str, tuple[VmId, ...]]:
     Raises:
         RosterError: It is neither JSON nor TOML, maps no class, or a class to something else than VM ids.
     """
-    content = _parsed(text, where)
+    try:
+        content = parse_values(text, where=where)
+    except ConfigError as exc:
+        raise RosterError(f"cannot use roster {where}: {exc}") from exc
     if not isinstance(content, dict) or not content:
         raise RosterError(f"cannot use roster {where}: it names no class")
     return {name: _vm_ids(name, value, where) for name, value in content.items()}
-
-
-def _parsed(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        try:
-            return tomllib.loads(text)
-        except tomllib.TOMLDecodeError as exc:
-            raise RosterError(f"cannot read roster {where}: it is neither JSON nor TOML ({exc})") from exc
 
 
 def _vm_ids(name: str, value: Any, where: str) -> tuple[VmId, ...]:
@@ -135,21 +135,41 @@ class CommandRoster:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
             )
         except OSError as exc:
             raise RosterError(f"cannot run {about}: {os.strerror(exc.errno or 0).lower()}") from exc
+        readings = [asyncio.ensure_future(_bounded(stream)) for stream in (process.stdout, process.stderr)]
         try:
             async with asyncio.timeout(self._timeout_s):
-                out, err = await process.communicate()
+                out, err = await asyncio.gather(*readings)
+                await process.wait()
+        except ConfigError as exc:
+            raise RosterError(f"cannot use {about}: it printed more than {MOST_PRINTED_BYTES >> 20} MiB") from exc
         except TimeoutError as exc:
             raise RosterError(f"cannot use {about}: no answer within {self._timeout_s:g} s") from exc
         finally:
             if process.returncode is None:
-                process.kill()
-                await process.wait()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # what it started holds the same pipes
+                for reading in readings:
+                    reading.cancel()
+                await asyncio.gather(*readings, return_exceptions=True)
+                await process.communicate()  # its end is not seen before the rest of its pipes was read
         if process.returncode:
             said = " ".join(err[-SHOWN_BYTES:].decode(errors="replace").split())
             raise RosterError(f"cannot use {about}: it ended with exit code {process.returncode}: {said or 'silently'}")
         if not out.strip():
             raise RosterError(f"cannot use {about}: it printed nothing, which never means an empty class")
         return out.decode(errors="replace")
+
+
+async def _bounded(stream: asyncio.StreamReader | None) -> bytes:
+    """Read *stream* to its end, or until it is more than any roster."""
+    assert stream is not None, "piped"
+    content = bytearray()
+    while chunk := await stream.read(1 << 16):
+        content += chunk
+        if len(content) > MOST_PRINTED_BYTES:
+            raise too_large("it", MOST_PRINTED_BYTES)
+    return bytes(content)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from controlplane.batch import Refused, Stored, Unknown, Unsent, Verdict
+from controlplane.batch import Refused, Stored, Unknown, Unsent, Verdict, why_refused
 from controlplane.catalog import Catalog
 from controlplane.decide import Decision, Publish, Refuse, Report, Survey, Unchanged, decide_all
 from controlplane.edits import Author, Change
@@ -21,7 +21,7 @@ from controlplane.takeover import build_take_over
 from weft.errors import BrokerError, CatalogConflictError, CatalogError
 from weft.link import Link, LinkState
 from weft.wire.ids import ShareId, VmId
-from weft.wire.subjects import subject
+from weft.wire.subjects import MOUNTS_STREAM, subject
 
 ROUNDS = 10
 """In each round somebody's message is stored, so losing ten in a row takes ten other publishers."""
@@ -177,7 +177,7 @@ class Rounds:
                 case Refused() if verdict.err_code in WRONG_LAST_SEQUENCE:
                     again.append(vm)
                 case Refused():
-                    self.failed[vm] = f"the stream refused it: {verdict.reason}"
+                    self.failed[vm] = f"the stream refused it: {why_refused(verdict, MOUNTS_STREAM)}"
                 case Unsent():
                     self.failed[vm] = f"it was not sent: {verdict.reason}"
                 case Unknown():

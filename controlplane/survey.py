@@ -12,6 +12,7 @@ from controlplane.decide import Report, Survey
 from controlplane.jetstream import last_message, read_subjects
 from controlplane.messages import LastMessage
 from controlplane.reader import QUESTIONS_AT_ONCE, read_complete, read_last
+from controlplane.report_bounds import LARGEST_BYTES
 from controlplane.stored import StoredMessage
 from weft.errors import SubjectError
 from weft.link import Link
@@ -121,10 +122,12 @@ def _has_vm(message: StoredMessage) -> bool:
 
 
 def parse_report(data: bytes) -> Report:
-    """Read the part of a status that a publisher needs; an unreadable one says nothing."""
+    """Read the part of a status that a publisher needs; one that is unreadable, or larger than any, says nothing."""
+    if len(data) > LARGEST_BYTES:
+        return Report()
     try:
         reported = _REPORTS.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Report()
     ids = frozenset(ShareId(share.id) for share in reported.shares if isinstance(share.id, str) and share.id)
     return Report(max(0, reported.held_revision), ids)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from controlplane.following import follow_messages
+from controlplane.merging import in_order
 from controlplane.stored import StoredMessage
-from weft.errors import DecodeError, SubjectError
+from weft.errors import DecodeError, StreamMissingError, SubjectError
 from weft.link import Link
-from weft.wire.events import Event, OperatorEvent, decode_event
+from weft.wire.events import MAX_EVENT_BYTES, Event, OperatorEvent, decode_event
 from weft.wire.ids import ShareId, VmId
-from weft.wire.subjects import EVENTS_ALL, EVENTS_STREAM, event_vm, vm_events
+from weft.wire.subjects import EVENTS_ALL, EVENTS_STREAM, GUEST_EVENTS_STREAM, event_vm, vm_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,14 @@ class TrailEntry:
     One event as it is stored.
 
     Attributes:
-        seq: Its place in the stream.
+        stream: The stream that holds it: operators' acts have one, guests' events another.
+        seq: Its place in that stream.
         stored_at: When the broker stored it, by its clock.
         kind: What happened, as ``share.failed`` or ``publish``.
         event: A guest's, or an operator's.
     """
 
+    stream: str
     seq: int
     stored_at: datetime
     kind: str
@@ -41,10 +44,16 @@ class TrailEntry:
                 return share_id in self.event.shares or self.event.name == share_id
 
 
-def build_entry(message: StoredMessage) -> TrailEntry | None:
-    """Read one stored event; None for what is none, as another program may have put there."""
+def build_entry(stream: str, message: StoredMessage) -> TrailEntry | None:
+    """
+    Read one stored event of *stream*; None for what is none, as another program may have put there.
+
+    A guest's that is larger than any agent writes, from before the stream refused it, is said and not shown.
+    """
     try:
         vm, kind = event_vm(message.subject)
+        if vm is not None and len(message.data) > MAX_EVENT_BYTES:
+            return _too_large(stream, message, vm, kind)
         event: Event | OperatorEvent = (
             decode_event(OperatorEvent, message.data) if vm is None else decode_event(Event, message.data)
         )
@@ -52,7 +61,13 @@ def build_entry(message: StoredMessage) -> TrailEntry | None:
         return None
     if isinstance(event, Event) and event.vm != vm:
         return None  # the broker lets a guest write below its own name only; the text could say anything
-    return TrailEntry(message.seq, datetime.fromtimestamp(message.stored_at_s, UTC), kind, event)
+    return TrailEntry(stream, message.seq, datetime.fromtimestamp(message.stored_at_s, UTC), kind, event)
+
+
+def _too_large(stream: str, message: StoredMessage, vm: VmId, kind: str) -> TrailEntry:
+    text = f"an event of {len(message.data)} bytes is not shown: an agent writes {MAX_EVENT_BYTES} at most"
+    stored_at = datetime.fromtimestamp(message.stored_at_s, UTC)
+    return TrailEntry(stream, message.seq, stored_at, kind, Event(vm=vm, message=text))
 
 
 async def read_trail(
@@ -72,8 +87,29 @@ async def read_trail(
         BrokerError: The stream could not be read.
     """
     subjects = EVENTS_ALL if vm is None else vm_events(vm)
-    messages = follow_messages(link, EVENTS_STREAM, subjects, since_s=since_s, is_endless=is_endless)
-    async for message in messages:
-        entry = build_entry(message)
+
+    async def one(stream: str) -> AsyncGenerator[Stored, None]:
+        messages = follow_messages(link, stream, subjects, since_s=since_s, is_endless=is_endless)
+        try:
+            async for message in messages:
+                yield Stored(stream, message)
+        except StreamMissingError:
+            if stream == EVENTS_STREAM:
+                raise  # the other one is younger: before 'weft init' has made it, guests' events are all in this one
+
+    async for stored in in_order([one(EVENTS_STREAM), one(GUEST_EVENTS_STREAM)], key=Stored.moment):
+        entry = build_entry(stored.stream, stored.message)
         if entry is not None and (share_id is None or entry.is_about(share_id)):
             yield entry
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message, and the stream that holds it."""
+
+    stream: str
+    message: StoredMessage
+
+    def moment(self) -> float:
+        """Return when it was stored."""
+        return self.message.stored_at_s

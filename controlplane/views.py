@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from controlplane.heard import Heard, describe_claim, is_stale
+from controlplane.report_bounds import LARGEST_BYTES, bounded
 from controlplane.wanted import WantedList
 from weft.wire.ids import ClassName, VmId
 from weft.wire.status import VmStatus
@@ -28,6 +29,7 @@ class VmView:
         classes: Classes it is in.
         wanted: Its stored list, None where there is none.
         report: Its last report as it was sent; empty while it has never reported.
+        left_out: How many shares of that report are not in *status*: nobody published them.
     """
 
     vm: VmId
@@ -39,6 +41,7 @@ class VmView:
     classes: tuple[ClassName, ...] = ()
     wanted: WantedList | None = None
     report: bytes = b""
+    left_out: int = 0
 
     @property
     def is_claimed_twice(self) -> bool:
@@ -63,10 +66,19 @@ class VmView:
         if self.claimants:
             return describe_claim(self.vm, self.claimants)
         if self.status is None:
-            return "has never reported" if not self.report else "sent a report that cannot be read"
+            return self._no_status()
+        if self.left_out:
+            return f"reports {self.left_out} more shares that nobody published"
         if self.is_stale:
             return f"has been silent for {format_length(self.reported_age_s or 0.0)}"
         return self.status.problem.message if self.status.problem is not None else None
+
+    def _no_status(self) -> str:
+        if not self.report:
+            return "has never reported"
+        if len(self.report) > LARGEST_BYTES:
+            return f"sent a report of {len(self.report)} bytes: {LARGEST_BYTES} are read at most"
+        return "sent a report that cannot be read"
 
 
 def format_length(seconds: float) -> str:
@@ -107,7 +119,10 @@ def build_view(
     if heard is None:
         return VmView(vm, stored_revision=revision, classes=classes, wanted=wanted)
     age_s = max(0.0, now_s - heard.reported_at_s)
-    status = heard.status
+    status, left_out = heard.status, 0
+    if status is not None:
+        shown = bounded(status, wanted.ids if wanted is not None else ())
+        status, left_out = shown.status, shown.left_out
     return VmView(
         vm=vm,
         status=status,
@@ -118,4 +133,5 @@ def build_view(
         classes=classes,
         wanted=wanted,
         report=heard.reports[0],
+        left_out=left_out,
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 
+from controlplane.plain_values import parse_values
 from weft.errors import ConfigError
 from weft.wire.ids import VmId, parse_vm_id
 
 MAX_EXPANDED = 100_000
 """Ten times the largest fleet there is; a slip such as ``{1..999999999}`` must not fill the memory."""
+LONGEST_PATTERN = 1024
+"""A name has at most 128 characters; what is much longer expands to nothing that is one."""
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"^(\d{1,9})\.\.(\d{1,9})(?:\.\.(\d{1,9}))?\Z")
 _BETWEEN = re.compile(r"[\s,]+(?![^{}]*\})")
@@ -30,7 +32,12 @@ def parse_vm_ids(text: str, *, where: str) -> tuple[VmId, ...]:
         SubjectError: an id is not one subject token.
     """
     words = _json_array(text, where) if text.lstrip().startswith("[") else _words(text)
-    return tuple(dict.fromkeys(parse_vm_id(item) for word in words for item in expand_braces(word)))
+    found: dict[VmId, None] = {}
+    for word in words:
+        found.update((parse_vm_id(item), None) for item in expand_braces(word))
+        if len(found) > MAX_EXPANDED:
+            raise ConfigError([f"cannot use {where}: it names more than {MAX_EXPANDED} VMs"])
+    return tuple(found)
 
 
 def expand_braces(text: str) -> list[str]:
@@ -42,6 +49,8 @@ def expand_braces(text: str) -> list[str]:
     Raises:
         ConfigError: what stands in braces is no range and no list, or there are too many.
     """
+    if len(text) > LONGEST_PATTERN:
+        raise ConfigError([f"cannot use {text[:40]!r}…: it is longer than any name or range"])
     results = [text]
     while (found := _BRACES.search(results[0])) is not None:
         alternatives = list(_alternatives(found[1], text))
@@ -82,10 +91,7 @@ def _words(text: str) -> list[str]:
 
 
 def _json_array(text: str, where: str) -> list[str]:
-    try:
-        content = json.loads(text)
-    except ValueError as exc:
-        raise ConfigError([f"cannot read {where} as JSON: {exc}"]) from exc
+    content = parse_values(text, where=where)
     if not isinstance(content, list) or not all(isinstance(item, str) for item in content):
         raise ConfigError([f"cannot use {where}: expected an array of VM ids"])
     return content

@@ -12,6 +12,7 @@ from weft.wire.subjects import (
     EVENTS_OPERATOR_ALL,
     EVENTS_STREAM,
     EVENTS_VM_ALL,
+    GUEST_EVENTS_STREAM,
     INBOX_PREFIX,
     LIVE_PREFIX,
     MOUNTS_ALL,
@@ -28,7 +29,7 @@ NAME = "{{name()}}"
 DIRECT_GET = f"$JS.API.DIRECT.GET.{MOUNTS_STREAM}."
 """Only with the subject appended: the form that names it in the payload could read any VM's state."""
 
-STREAMS = (MOUNTS_STREAM, STATUS_STREAM, EVENTS_STREAM, CATALOG_STREAM)
+STREAMS = (MOUNTS_STREAM, STATUS_STREAM, EVENTS_STREAM, GUEST_EVENTS_STREAM, CATALOG_STREAM)
 
 
 class Role(StrEnum):

@@ -52,7 +52,7 @@ def _next_step(error: WeftError) -> str:
         case StreamMissingError() | NoRespondersError():
             return "weft init"
         case StreamFullError():
-            return "raise the stream's limits, then weft sync"
+            return "weft doctor"
         case PayloadTooLargeError():
             return "raise max_payload in the server's configuration, or split the shares among classes"
         case CatalogConflictError():

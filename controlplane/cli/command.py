@@ -81,6 +81,7 @@ class WeftGroup(click.Group):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        complete_names(self.params)
         self.params = [*self.params, *_shared_params()]
 
 
@@ -94,6 +95,6 @@ def command(name: str) -> Callable[[Callable[..., Any]], WeftCommand]:
     return click.command(name, cls=WeftCommand)
 
 
-def group(name: str) -> Callable[[Callable[..., Any]], WeftGroup]:
-    """Make a function the group called *name*."""
-    return click.group(name, cls=WeftGroup)
+def group(name: str, *, is_command: bool = False) -> Callable[[Callable[..., Any]], WeftGroup]:
+    """Make a function the group called *name*; with *is_command* it does something by itself too."""
+    return click.group(name, cls=WeftGroup, invoke_without_command=is_command)

@@ -33,6 +33,21 @@ class Duration(click.ParamType[float]):
         return float(found[1]) * _UNITS_S[found[2]]
 
 
+class Size(click.ParamType[int]):
+    """An amount of storage: ``512MiB``, ``8GiB``; the value is in bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Turn the text into bytes."""
+        if isinstance(value, int):
+            return value
+        found = re.match(r"^(\d{1,9}(?:\.\d{1,3})?)\s*([KMGT])(?:i?B)?\Z", str(value), re.IGNORECASE)
+        if found is None:
+            self.fail(f"{value!r} is not an amount of storage such as 512MiB or 8GiB", param, ctx)
+        return int(float(found[1]) * 1024 ** ("KMGT".index(found[2].upper()) + 1))
+
+
 def output_option(*formats: str) -> Callable[[F], F]:
     """Add ``-o`` with *formats* (all of them unless given); the first is the default."""
     choices = formats or OUTPUTS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ import msgspec
 
 from controlplane.cli.output import NOTHING, Column, Row, counted, format_age, format_table, natural
 from controlplane.comparison import BAD, GOOD, Bucket, ShareView, buckets, compare, missing
-from weft.wire.status import ShareState, ShareStatus
+from controlplane.plain_values import is_shallow
+from weft.wire.status import ShareState, ShareStatus, VmStatus
 from weft.wire.tolerant import to_builtins
 
 if TYPE_CHECKING:
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
 NO_CLASS = NOTHING
 SHOWN_VMS = 5
 """How many VMs a group of failures names."""
+SHOWN_STRANGERS = 20
+"""Shares counted one by one although no list has them; of more, only how many there are."""
+SHOWN_REASONS = 200
+AS_SENT_BYTES = 256 * 1024
+"""A thousand shares. A larger report is shown as far as it is read."""
+MOST_LEVELS = 16
+"""A report has five; what a newer agent adds may have a few of its own."""
 STATES = ("ok", "waiting", "failing", "stale", "silent")
 
 VM_COLUMNS = (
@@ -112,9 +121,18 @@ def status_record(view: VmView) -> dict[str, Any]:
     """
     record: dict[str, Any] = {"vm": view.vm, "shares": []}
     if view.status is not None:
-        sent = msgspec.json.decode(view.report) if view.report else to_builtins(view.status)
-        record |= {**sent, "vm": view.vm, "shares": list(sent.get("shares", ()))}
+        record |= {**_sent(view, view.status), "vm": view.vm}
     return record | {"seen": _seen(view)}
+
+
+def _sent(view: VmView, status: VmStatus) -> dict[str, Any]:
+    """Return a report as it was sent, or as far as it is read where it is not what an agent writes."""
+    if view.report and not view.left_out and len(view.report) <= AS_SENT_BYTES:
+        with contextlib.suppress(RecursionError):
+            sent = msgspec.json.decode(view.report)
+            if is_shallow(sent, MOST_LEVELS):
+                return {**sent, "shares": list(sent.get("shares") or ())}
+    return {"shares": [], **to_builtins(status)}
 
 
 def _seen(view: VmView) -> dict[str, Any]:
@@ -217,7 +235,7 @@ def headline(states: Mapping[str, str]) -> str:
     return f"{counted(len(states), 'VM')}: {shown}" if states else "no VMs"
 
 
-def counts_table(views: Iterable[VmView], only: Collection[str] = ()) -> str:
+def counts_table(views: Sequence[VmView], only: Collection[str] = ()) -> str:
     """
     Count, for each class and each share its members have or should have, in how many it is mounted, failed or waiting.
 
@@ -232,11 +250,25 @@ def counts_table(views: Iterable[VmView], only: Collection[str] = ()) -> str:
             if not only or name in only:
                 for share_id, bucket in found_here:
                     counts[name, share_id][bucket] += 1
+    listed = {str(share_id) for view in views if view.wanted is not None for share_id in view.wanted.ids}
     rows = [
         (name, share_id, str(found.total()), *(str(found[bucket]) for bucket in Bucket))
-        for (name, share_id), found in sorted(counts.items())
+        for (name, share_id), found in sorted(_pooled(counts, listed).items())
     ]
     return format_table(COUNT_TITLES, rows)
+
+
+def _pooled(
+    counts: Mapping[tuple[str, str], Counter[str]], listed: Collection[str]
+) -> Mapping[tuple[str, str], Counter[str]]:
+    """Count shares that no list has together, where there are many: a guest reports what it likes."""
+    strangers = {share_id for _, share_id in counts if share_id not in listed and share_id != NO_CLASS}
+    if len(strangers) <= SHOWN_STRANGERS:
+        return counts
+    pooled: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for (name, share_id), found in counts.items():
+        pooled[name, f"({len(strangers)} unpublished)" if share_id in strangers else share_id] += found
+    return pooled
 
 
 def _buckets(view: VmView) -> list[tuple[str, Bucket]]:
@@ -261,6 +293,8 @@ def reasons_table(views: Iterable[VmView]) -> str:
         (counted(len(vms), "VM"), share_id, reason, _few(vms))
         for (share_id, reason), vms in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
     ]
+    if len(rows) > SHOWN_REASONS:
+        rows = [*rows[:SHOWN_REASONS], (f"and {len(rows) - SHOWN_REASONS} more", "", "", "")]
     return format_table(("FAILING", "SHARE", "REASON", "WHERE"), rows)
 
 

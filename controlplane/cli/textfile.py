@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from weft.errors import ConfigError
+from controlplane import textfile
+from controlplane.textfile import MOST_BYTES, decode_text, too_large
+
+STDIN = "standard input"
 
 
 def read_text(name: str) -> str:
@@ -13,11 +16,13 @@ def read_text(name: str) -> str:
     Read the file *name*; ``-`` is standard input.
 
     Raises:
-        ConfigError: it cannot be read, or is not text.
+        ConfigError: it cannot be read, is too large, or is not text.
     """
-    try:
-        return sys.stdin.read() if name == "-" else Path(name).expanduser().read_text()
-    except OSError as exc:
-        raise ConfigError([f"cannot read {name}: {(exc.strerror or type(exc).__name__).lower()}"]) from exc
-    except UnicodeDecodeError as exc:
-        raise ConfigError([f"cannot read {name}: it is not text"]) from exc
+    if name != "-":
+        return textfile.read_text(Path(name).expanduser())
+    if not hasattr(sys.stdin, "buffer"):
+        return sys.stdin.read()  # put there by a program that calls us
+    content = sys.stdin.buffer.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise too_large(STDIN, MOST_BYTES)
+    return decode_text(content, name=STDIN)

@@ -9,10 +9,25 @@ import msgspec
 
 from weft.wire.codec import decode_object
 from weft.wire.fields import Change, declare
+from weft.wire.status import ShareState
 from weft.wire.tolerant import Tolerant, from_builtins, to_builtins
 
 GONE = "gone"
 """State of a share that is neither wanted nor mounted any more."""
+GUEST_KINDS = (
+    *(f"share.{state}" for state in ShareState),
+    f"share.{GONE}",
+    "agent.started",
+    "message.refused",
+    "events.dropped",
+)
+"""Every kind that a guest sends. Others are not stored: a guest that invents them would have no end of subjects."""
+MAX_EVENT_BYTES = 8 * 1024
+"""What one event may take with its headers: a path has at most 4 kB, a sentence about it little more."""
+HEADERS_BYTES = 512
+"""Of these, what headers may take: an id of at most 128 characters, a run and a number."""
+_CUT_MESSAGE = 1000
+"""Characters kept of a message that is too long; escaped, each takes six bytes at most."""
 
 
 def _says(text: str) -> msgspec.Meta:
@@ -55,8 +70,12 @@ T = TypeVar("T", Event, OperatorEvent)
 
 
 def encode_event(event: Event | OperatorEvent) -> bytes:
-    """Write an event as compact JSON."""
-    return msgspec.json.encode(to_builtins(event))
+    """Write an event as compact JSON; a guest's is cut to what the broker takes."""
+    data = msgspec.json.encode(to_builtins(event))
+    if isinstance(event, Event) and len(data) > MAX_EVENT_BYTES - HEADERS_BYTES:
+        cut = msgspec.structs.replace(event, message=f"{event.message[:_CUT_MESSAGE]}…")
+        data = msgspec.json.encode(to_builtins(cut))
+    return data
 
 
 def decode_event(kind: type[T], data: bytes) -> T:

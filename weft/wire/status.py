@@ -14,6 +14,8 @@ from weft.wire.fields import Change, declare
 from weft.wire.tolerant import Tolerant, from_builtins, to_builtins
 
 MISSED_HEARTBEATS_TO_STALE = 3
+MAX_STATUS_BYTES = 1 << 20
+"""What one report may take: about 2,500 shares that all fail, each with a sentence of why."""
 
 
 class ShareState(enum.StrEnum):

@@ -7,6 +7,7 @@ from weft.wire.ids import ClassName, RemoteName, ShareId, VmId, parse_vm_id
 MOUNTS_STREAM = "weft-mounts"
 STATUS_STREAM = "weft-status"
 EVENTS_STREAM = "weft-events"
+GUEST_EVENTS_STREAM = "weft-guest-events"
 CATALOG_BUCKET = "weft-catalog"
 CATALOG_STREAM = f"KV_{CATALOG_BUCKET}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from controlplane.cli.command import command as weft_command
-from controlplane.cli.options import Duration
+from controlplane.cli.options import Duration, Size
 from controlplane.cli.session import say, with_plane
 
 
@@ -14,19 +14,30 @@ from controlplane.cli.session import say, with_plane
 @click.option(
     "--events-age", "events_age_s", type=Duration(), metavar="TIME", help="How long events are kept, as 90d [30d]."
 )
-def command(replicas: int, events_age_s: float | None) -> None:
+@click.option(
+    "--storage",
+    "storage_bytes",
+    type=Size(),
+    metavar="SIZE",
+    help="What all streams may take together, as 8GiB [3.5GiB, less where there is less].",
+)
+def command(replicas: int, events_age_s: float | None, storage_bytes: int | None) -> None:
     """
     Create, verify or upgrade streams and catalog.
 
-    Twice is the same as once.
+    Twice is the same as once. Each stream gets its part of the storage for itself, so that what
+    guests report never keeps anybody from publishing.
 
     \b
     Examples:
       weft init
       weft init --events-age 90d
+      weft init --storage 14GiB
       weft init --replicas 3 --server nats://n1:4222,nats://n2:4222
     """
-    report = with_plane(lambda plane: plane.init(replicas=replicas, events_age_s=events_age_s))
+    report = with_plane(
+        lambda plane: plane.init(replicas=replicas, events_age_s=events_age_s, storage_bytes=storage_bytes)
+    )
     for word, names in (("created", report.created), ("upgraded", report.upgraded), ("verified", report.verified)):
         if names:
             say(f"{word}: {', '.join(names)}")

@@ -81,9 +81,9 @@ async def test_events_are_printed_oldest_first(plane: ControlPlane, weft: Weft) 
 
 
 async def test_the_age_of_events_is_an_option_of_init(plane: ControlPlane, weft: Weft) -> None:
-    """It changes that one stream."""
+    """It changes the streams of events, and no other."""
     code, _, err = await weft("init", "--events-age", "90d")
-    assert (code, err.splitlines()[0]) == (0, "upgraded: weft-events")
+    assert (code, err.splitlines()[0]) == (0, "upgraded: weft-events, weft-guest-events")
 
 
 async def test_one_vm_is_shown_with_what_it_should_have(broker: Broker, plane: ControlPlane, weft: Weft) -> None:

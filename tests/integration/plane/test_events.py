@@ -15,6 +15,7 @@ from controlplane.trail import TrailEntry
 from tests.integration.agent.conftest import directory  # noqa: F401
 from tests.parts.agent_process import AgentProcess
 from tests.parts.broker import Broker
+from tests.parts.reporting import tell
 from tests.unit.controlplane.makers import share
 from weft.wire.events import OperatorEvent
 from weft.wire.share import ShareMount, parse_share
@@ -94,8 +95,9 @@ async def test_only_what_is_recent_enough_is_shown(plane: ControlPlane) -> None:
 async def test_a_stranger_in_the_stream_is_passed_over(broker: Broker, plane: ControlPlane) -> None:
     """Neither what is no event, nor an event that names another guest than its subject."""
     nc = await nats.connect(broker.url)
-    for subject, data in (("vm.vm-1.share.failed", b"{}"), ("vm.vm-1.share.failed", b'{"vm":"vm-2"}'), ("op.x", b"?")):
-        await nc.jetstream().publish(f"weft.events.{subject}", data)
+    for data in (b"{}", b'{"vm":"vm-2"}'):
+        await tell(nc, "weft.events.vm.vm-1.share.failed", data)
+    await nc.jetstream().publish("weft.events.op.x", b"?")
     await nc.close()
     assert await kinds(plane.events()) == []
 
@@ -107,7 +109,7 @@ async def test_how_long_events_are_kept_is_chosen_at_init(plane: ControlPlane) -
         return (await stream_facts(plane.link, EVENTS_STREAM)).config["max_age"] / 86400e9  # type: ignore[no-any-return]
 
     assert await age_days() == 30
-    assert (await plane.init(events_age_s=90 * 86400)).upgraded == ("weft-events",)
+    assert (await plane.init(events_age_s=90 * 86400)).upgraded == ("weft-events", "weft-guest-events")
     assert (await plane.init()).upgraded == ()
     assert await age_days() == 90
 

@@ -15,6 +15,7 @@ from tests.integration.plane.stored import count_stored, stored_sets
 from tests.integration.plane.test_absence import delete_stream
 from tests.integration.plane.test_publish import names
 from tests.parts.broker import Broker
+from tests.parts.reporting import tell
 from tests.unit.controlplane.makers import share
 from weft.errors import CatalogBehindError, CatalogError, ConfigError, ConfirmationNeededError
 from weft.wire.status import VmStatus, encode_status
@@ -159,7 +160,7 @@ async def test_revisions_grow_after_the_brokers_store_was_lost(broker: Broker, p
         nc = await nats.connect(broker.url)
         for vm, revision in held.items():
             status = VmStatus(vm=vm, held_revision=revision, revision=revision)
-            await nc.jetstream().publish(f"weft.status.{vm}", encode_status(status))
+            await tell(nc, f"weft.status.{vm}", encode_status(status))
         await nc.close()
         async with Guests(broker.url):
             fan_out = await after.import_catalog(text)

@@ -11,7 +11,7 @@ from tests.parts.broker import Broker
 from weft.errors import NoJetStreamError, StreamMissingError, StreamSettingsError
 
 pytestmark = pytest.mark.integration
-ALL = ("weft-mounts", "weft-status", "weft-events", "weft-catalog")
+ALL = ("weft-mounts", "weft-status", "weft-events", "weft-guest-events", "weft-catalog")
 
 
 async def test_init_twice_is_the_same_as_once(broker: Broker) -> None:

@@ -10,6 +10,7 @@ import pytest
 from controlplane import ControlPlane
 from controlplane.consumer import consume
 from tests.parts.broker import Broker
+from tests.parts.reporting import tell
 
 pytestmark = pytest.mark.integration
 
@@ -22,7 +23,7 @@ async def test_a_reading_ends_though_the_rest_was_removed_meanwhile(broker: Brok
     nc = await nats.connect(broker.url)
     js = nc.jetstream()
     for number in range(VMS):
-        await js.publish(f"weft.status.vm-{number}", b"x" * SIZE)
+        await tell(nc, f"weft.status.vm-{number}", b"x" * SIZE)
     reading = consume(plane.link, "weft-status", "weft.status.*", {"deliver_policy": "all"})
     async with asyncio.timeout(30):
         first = await anext(reading)

@@ -20,6 +20,7 @@ from controlplane.views import VmView
 from tests.integration.plane.guests import Guests
 from tests.integration.plane.test_publish import names
 from tests.parts.broker import Broker
+from tests.parts.reporting import tell
 from tests.unit.controlplane.makers import share
 from weft.wire.digest import share_digest
 from weft.wire.ids import VmId
@@ -72,7 +73,7 @@ async def test_a_watch_goes_on_through_a_restart_of_the_broker(broker: Broker, p
     async with plane.watch_status() as watch:
         await broker.restart()
         nc = await nats.connect(broker.url)
-        await nc.jetstream().publish("weft.status.vm-9", encode_status(VmStatus(vm="vm-9", boot_id="b")))
+        await tell(nc, "weft.status.vm-9", encode_status(VmStatus(vm="vm-9", boot_id="b")))
         await nc.close()
         views = await until(watch, lambda views: "vm-9" in views)
     assert views[VmId("vm-9")].status is not None

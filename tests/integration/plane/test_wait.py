@@ -13,6 +13,7 @@ from controlplane.results import Progress
 from tests.integration.plane.guests import Guests, mounted
 from tests.integration.plane.test_publish import names
 from tests.parts.broker import Broker
+from tests.parts.reporting import tell
 from tests.unit.controlplane.makers import share
 from weft.errors import ErrorCode, UnknownNameError
 from weft.wire.share import ShareMount
@@ -89,7 +90,7 @@ async def test_wait_survives_a_restart_of_the_broker(broker: Broker, plane: Cont
         held_revision=fan_out.stored["vm-1"],  # type: ignore[index]
         shares=(mounted("vm-1", share("a")),),
     )
-    await nc.jetstream().publish("weft.status.vm-1", encode_status(status))
+    await tell(nc, "weft.status.vm-1", encode_status(status))
     await nc.close()
     assert (await waiting).is_converged
 
@@ -101,7 +102,7 @@ async def test_vms_are_known_from_everywhere(broker: Broker, plane: ControlPlane
     await plane.publish(share("a"), vms=["target"])
     nc = await nats.connect(broker.url)
     status = VmStatus(vm="stranger", boot_id="b", heartbeat_s=10, agent=AgentInfo(version="9.9"))
-    await nc.jetstream().publish("weft.status.stranger", encode_status(status))
+    await tell(nc, "weft.status.stranger", encode_status(status))
     await nc.close()
     member, stranger, target = await plane.vms()
     assert (member.vm, member.classes, member.status, member.problem) == (
@@ -124,7 +125,7 @@ async def test_two_guests_with_one_id_are_seen(broker: Broker, plane: ControlPla
     """Their boot ids take turns, which no reboot does."""
     nc = await nats.connect(broker.url)
     for boot_id in ("one", "two", "one"):
-        await nc.jetstream().publish("weft.status.vm-1", encode_status(VmStatus(vm="vm-1", boot_id=boot_id)))
+        await tell(nc, "weft.status.vm-1", encode_status(VmStatus(vm="vm-1", boot_id=boot_id)))
     await nc.close()
     (view,) = await plane.status(["vm-1"])
     assert view.is_claimed_twice
@@ -168,7 +169,7 @@ async def test_a_reboot_in_the_middle_of_a_wait_is_no_second_guest(broker: Broke
 
 async def report(nc: Client, vm: str, revision: int, boot_id: str) -> None:
     status = VmStatus(vm=vm, boot_id=boot_id, held_revision=revision, shares=(mounted(vm, share("a")),))
-    await nc.jetstream().publish(f"weft.status.{vm}", encode_status(status))
+    await tell(nc, f"weft.status.{vm}", encode_status(status))
 
 
 async def test_a_vm_that_never_reported_is_warned_about(broker: Broker, plane: ControlPlane) -> None:

@@ -241,8 +241,9 @@ def test_losing_what_was_named_does_not_ask(intent: Intent) -> None:
 
 
 def test_a_lost_stream_does_not_hide_a_loss() -> None:
-    """Without a last message, what the guest reports is what it would lose."""
-    decision = decide(snapshot(), None, Report(50, ids("x")))
+    """Without a last message, what the guest reports of what was published is what it would lose."""
+    catalog = snapshot(record("x", vms=("vm-2",)))
+    decision = decide(catalog, None, Report(50, ids("x")))
     with pytest.raises(ConfirmationNeededError):
         refuse_losses([decision], snapshot(), [])
 
@@ -253,3 +254,22 @@ def test_a_list_that_no_guest_takes_is_refused_before_it_is_stored() -> None:
     decision = decide(many, None)
     assert isinstance(decision, Refuse)
     assert f"its list has {MAX_SHARES + 1} shares, and a guest takes {MAX_SHARES}" in decision.reason
+
+
+def test_a_lost_store_does_not_hide_a_loss() -> None:
+    """Where the catalog went with the stream, two guests that report a share are believed."""
+    reports = {VmId(vm): Report(50, ids("x")) for vm in ("vm-1", "vm-2")}
+    projection = project(snapshot(), {}, list(reports))
+    decisions = decide_all(
+        projection, Survey({}, reports), Intent(), catalog=snapshot(), now_ms=NOW_MS, max_bytes=MAX_BYTES
+    )
+    with pytest.raises(ConfirmationNeededError, match="2 of 2 VMs"):
+        refuse_losses(decisions, snapshot(), [])
+
+
+def test_what_one_guest_invents_is_no_loss() -> None:
+    """Otherwise a guest could have every publish ask, and name in the question whatever it likes."""
+    decision = decide(WITH_A, None, Report(50, frozenset({*ids("a"), *ids("invented")})))
+    refuse_losses([decision], WITH_A, [])
+    assert isinstance(decision, Publish)
+    assert decision.lost == frozenset()

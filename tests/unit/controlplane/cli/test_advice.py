@@ -28,7 +28,7 @@ from weft.errors import (
         pytest.param(BrokerDeniedError("cannot x"), "--creds", id="denied"),
         pytest.param(NoJetStreamError("cannot x"), "jetstream {", id="no JetStream"),
         pytest.param(StreamMissingError("cannot x"), "weft init", id="no stream"),
-        pytest.param(StreamFullError("cannot x"), "weft sync", id="stream full"),
+        pytest.param(StreamFullError("cannot x"), "weft doctor", id="stream full"),
         pytest.param(PayloadTooLargeError("cannot x"), "max_payload", id="too large"),
         pytest.param(CatalogConflictError("cannot x"), "again", id="conflict"),
         pytest.param(RosterError("cannot x"), "weft class list", id="roster"),
