@@ -13,8 +13,10 @@ NEEDED = ("click", "rich")
 def main(argv: Sequence[str] | None = None) -> None:
     """Run ``weft`` with *argv* (the process's own by default) and exit with its code."""
     if any(importlib.util.find_spec(name) is None for name in NEEDED):
+        from weft.distribution import install_command
+
         print(
-            "weft: cannot run: the operator's packages are missing\n  try: pip install 'weft[operator]'",
+            f"weft: cannot run: the operator's packages are missing\n  try: {install_command('operator')}",
             file=sys.stderr,
         )
         sys.exit(EXIT_FAILED)

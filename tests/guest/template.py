@@ -18,7 +18,7 @@ async def install(guest: Guest) -> None:
     """Do in a running bare guest what ``deploy/cloud-init.yaml`` does, without a package index."""
     await guest.run("python3", "-m", "venv", "/opt/weft", deadline_s=INSTALL_S)
     await guest.run(
-        *("/opt/weft/bin/pip", "install", "--quiet", "--no-index", f"--find-links={WHEELS}", "weft[rclone]"),
+        *("/opt/weft/bin/pip", "install", "--quiet", "--no-index", f"--find-links={WHEELS}", "weft-mounts[rclone]"),
         deadline_s=INSTALL_S,
     )
     await guest.run("/opt/weft/bin/weft-agent", "install")
