@@ -195,4 +195,3 @@ def _files(lines: Sequence[str]) -> list[_File]:
         elif not line.startswith("    content:"):
             content.append(line.removeprefix("      "))
     return files
-

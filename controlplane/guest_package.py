@@ -71,7 +71,7 @@ def parse_url(url: str, sha256: str | None) -> Package:
         problems.append(_wrong_name(name))
     if not sha256:
         problems.append(
-            f"cannot trust what {url!r} will serve: add --sha256 HEX (sha256sum FILE prints it, where you made the file)"
+            f"cannot trust what {url!r} will serve: add --sha256 HEX (sha256sum prints it, where the file was made)"
         )
     elif not _DIGEST.fullmatch(sha256):
         problems.append(_wrong_digest(sha256))

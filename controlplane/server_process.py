@@ -124,9 +124,7 @@ class ServerProcess(ABC):
         """
         program = find_program(name)
         if program is None:
-            raise ConfigError(
-                [f"cannot {self._purpose}: {name} is not installed ({install_command(_EXTRAS[name])})"]
-            )
+            raise ConfigError([f"cannot {self._purpose}: {name} is not installed ({install_command(_EXTRAS[name])})"])
         self._lines.clear()
         self._is_silent = False
         self._process = await asyncio.create_subprocess_exec(

@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 import urllib.request
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 SILENCE_S = 60.0
@@ -39,7 +40,7 @@ def install(directory: Path, source: str, sha256: str) -> None:
     with tempfile.TemporaryDirectory(prefix="weft-install-") as scratch:
         file = fetch(source, sha256, Path(scratch))
         _run(sys.executable, "-m", "venv", str(directory))
-        pip = (str(directory / "bin" / "python"), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        pip = (str(directory / "bin" / "python"), *"-I -m pip install --quiet --disable-pip-version-check".split(" "))
         if file.suffix == ".whl":
             _run(*pip, f"{file}[rclone]")
         else:
@@ -55,23 +56,29 @@ def fetch(source: str, sha256: str, scratch: Path) -> Path:
     """
     is_url = source.startswith(("http://", "https://"))
     file = scratch / (urlsplit(source).path if is_url else source).rpartition("/")[2]
-    digest, size = hashlib.sha256(), 0
     try:
         with urllib.request.urlopen(source, timeout=SILENCE_S) if is_url else open(source, "rb") as origin:
-            with file.open("xb") as copy:
-                while chunk := origin.read(CHUNK_BYTES):
-                    size += len(chunk)
-                    if size > MOST_BYTES:
-                        raise NotInstalledError(f"cannot install from {source}: it has more than {MOST_BYTES} bytes")
-                    digest.update(chunk)
-                    copy.write(chunk)
+            found = _copy(origin, file)
     except (OSError, ValueError) as exc:
         raise NotInstalledError(f"cannot read {source}: {exc}") from exc
-    if digest.hexdigest() != sha256:
+    if found != sha256:
         raise NotInstalledError(
-            f"cannot install from {source}: its digest is {digest.hexdigest()}, not {sha256}; nothing was installed"
+            f"cannot install from {source}: its digest is {found}, not {sha256}; nothing was installed"
         )
     return file
+
+
+def _copy(origin: IO[bytes], file: Path) -> str:
+    """Copy everything into *file*, within bounds, and return its digest."""
+    digest, size = hashlib.sha256(), 0
+    with file.open("xb") as copy:
+        while chunk := origin.read(CHUNK_BYTES):
+            size += len(chunk)
+            if size > MOST_BYTES:
+                raise NotInstalledError(f"cannot install from a file of more than {MOST_BYTES} bytes")
+            digest.update(chunk)
+            copy.write(chunk)
+    return digest.hexdigest()
 
 
 def _unpack(bundle: Path) -> Path:

@@ -87,7 +87,7 @@ REFUSED = [
     pytest.param(["--package", f"https://u:p@h/{NAME}", "--sha256", DIGEST], "vm-7", id="password in it"),
     pytest.param(["--package", f"https://[::1/{NAME}", "--sha256", DIGEST], "vm-7", id="broken address"),
     pytest.param(["--package", f"{URL}#egg=x", "--sha256", DIGEST], "vm-7", id="fragment"),
-    pytest.param(["--package", "https://h/weft-0.1.0-py3-none-any.whl", "--sha256", DIGEST], "vm-7", id="other project"),
+    pytest.param(["--package", "https://h/weft-0.1.0-py3-none-any.whl", "--sha256", DIGEST], "vm-7", id="another"),
     pytest.param(["--package", "https://h/", "--sha256", DIGEST], "vm-7", id="no file"),
     pytest.param(["--package", "weft"], "vm-7", id="a name"),
     pytest.param(["--package", "weft-mounts"], "vm-7", id="our name"),
@@ -98,9 +98,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("options", "vm"), REFUSED)
-def test_what_is_not_plain_is_refused(
-    capsys: CAPTURE, options: list[str], vm: str, count_probes: CountProbes
-) -> None:
+def test_what_is_not_plain_is_refused(capsys: CAPTURE, options: list[str], vm: str, count_probes: CountProbes) -> None:
     """Nothing is printed that somebody could pipe into a shell, and what is said has no escape of a terminal."""
     assert _enroll(*(options or ["--installed"]), vm=vm) in (1, 2)
     out, err = capsys.readouterr()

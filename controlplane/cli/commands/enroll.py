@@ -14,6 +14,7 @@ from controlplane.cli.command import command as weft_command
 from controlplane.cli.options import each_vm
 from controlplane.cli.session import link_options, say
 from controlplane.cli.textfile import read_text
+from weft.terminal import show_block
 
 if TYPE_CHECKING:
     from controlplane.enrollment import Enrollment
@@ -82,7 +83,7 @@ def command(
             replace_file(path, text, mode=0o600)
             say(f"wrote {path}")
     else:
-        click.echo("---\n".join(texts.values()), nl=False)
+        show_block("---\n".join(texts.values()), end="")
 
 
 def _package(source: str | None, sha256: str | None, *, is_installed: bool) -> Package | None:

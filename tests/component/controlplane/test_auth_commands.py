@@ -81,7 +81,12 @@ def test_a_lost_key_is_never_replaced(made: Path, capsys: Capture) -> None:
 
 def test_without_keys_the_next_command_is_named(auth: Path, capsys: Capture) -> None:
     """For guests, operators, listing and enrolling alike."""
-    for command in (["auth", "guest", "vm-1"], ["auth", "operator", "ann"], ["auth", "list"], ["enroll", "vm-1", "--installed"]):
+    for command in (
+        ["auth", "guest", "vm-1"],
+        ["auth", "operator", "ann"],
+        ["auth", "list"],
+        ["enroll", "vm-1", "--installed"],
+    ):
         assert run(command) == 1
         assert "run 'weft auth init'" in capsys.readouterr().err
     assert not auth.exists()
@@ -114,7 +119,12 @@ def test_several_guests_need_a_place_each(made: Path, tmp_path: Path, capsys: Ca
 @pytest.mark.parametrize("name", ["vm.1", "*", ">", "a b", "a/b", "", "-x"])
 def test_a_name_must_be_one_token(made: Path, capsys: Capture, name: str) -> None:
     """It becomes part of the subjects that the user may use."""
-    for command in (["auth", "guest"], ["auth", "operator"], ["enroll", "--installed"], ["enroll", "--installed", "--no-auth"]):
+    for command in (
+        ["auth", "guest"],
+        ["auth", "operator"],
+        ["enroll", "--installed"],
+        ["enroll", "--installed", "--no-auth"],
+    ):
         assert run([*command, "--", name]) == 1
         assert "cannot use" in capsys.readouterr().err
     assert AuthDirectory(made).users() == ()

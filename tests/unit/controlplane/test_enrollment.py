@@ -28,12 +28,11 @@ WHEEL = "weft_mounts-0.1.0-py3-none-any.whl"
 BYTES = bytes(range(256)) * 8
 DIGEST = hashlib.sha256(BYTES).hexdigest()
 URL = f"https://files.example/{WHEEL}"
+FETCHED = Package(WHEEL, DIGEST, url=URL)
 INSTALLER = find_data_file("install.py").read_text()
 
 
-def guest(
-    creds: str | None = CREDS, tls_ca: str | None = None, package: Package | None = Package(WHEEL, DIGEST, url=URL)
-) -> Enrollment:
+def guest(creds: str | None = CREDS, tls_ca: str | None = None, package: Package | None = FETCHED) -> Enrollment:
     return Enrollment(parse_vm_id("vm-7"), SERVERS, creds, tls_ca, package, INSTALLER)
 
 
