@@ -37,11 +37,15 @@ def ask(run_dir: Path, request: dict[str, Any], *, timeout_s: float = 10.0) -> d
         AgentRefusedError: It cannot; the text is the agent's own sentence.
     """
     path = run_dir / SOCKET_NAME
+    try:
+        question = msgspec.json.encode(request) + b"\n"
+    except UnicodeEncodeError as exc:
+        raise AgentRefusedError(f"cannot ask the agent about {exc.object!r}: it is not text") from exc
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(timeout_s + MARGIN_S)
         try:
             sock.connect(str(path))
-            sock.sendall(msgspec.json.encode(request) + b"\n")
+            sock.sendall(question)
             with sock.makefile("rb") as lines:
                 line = lines.readline()
         except (FileNotFoundError, ConnectionRefusedError) as exc:

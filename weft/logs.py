@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from weft.printable import printable
+from weft.printable import printable, quoted
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -46,10 +46,9 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None, as_json
 
 def _printable(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
     """Show what a terminal could obey as escapes; JSON has escapes of its own. Only a traceback has several lines."""
-    return {
-        printable(key): printable(value if isinstance(value, str) else repr(value), keep="\n" * (key == "exception"))
-        for key, value in event.items()
-    }
+    texts = {key: value if isinstance(value, str) else repr(value) for key, value in event.items()}
+    trace = {key: "\n".join(quoted(texts.pop(key))) for key in ("exception",) if key in texts}
+    return {printable(key): printable(text) for key, text in texts.items()} | trace
 
 
 def _without_nothing(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ a direction mark makes a line read backwards, a carriage return writes over what
 
 from __future__ import annotations
 
+TAB = "\t"
+
 
 def printable(text: str, *, keep: str = "") -> str:
     r"""
@@ -26,16 +28,26 @@ def printable(text: str, *, keep: str = "") -> str:
     )
 
 
-def printable_json(text: str) -> str:
+def quoted(text: str) -> list[str]:
+    """Lay out a text of several lines that somebody else wrote, so that no line of it passes for one of weft's own."""
+    return [f"  | {printable(line, keep=TAB)}" for line in text.split("\n") if line.strip()]
+
+
+def printable_json(text: str, *, is_ascii: bool = False) -> str:
     r"""
     Write what is not printable in the JSON *text* as JSON's own ``\uXXXX``: any reader gets the same values.
 
     Args:
         text: A document, or a line of one; outside its strings it has no other white space than blanks and line breaks.
+        is_ascii: Whether the reader takes nothing else.
     """
-    if text.isprintable():
+    if text.isprintable() and (text.isascii() or not is_ascii):
         return text
-    return "".join(char if char.isprintable() or char == "\n" else _json_escape(char) for char in text)
+    return "".join(char if _is_plain(char, is_ascii) or char == "\n" else _json_escape(char) for char in text)
+
+
+def _is_plain(char: str, is_ascii: bool) -> bool:
+    return char.isprintable() and (char.isascii() or not is_ascii)
 
 
 def _json_escape(char: str) -> str:

@@ -7,12 +7,13 @@ is shown like any other character that is not printable; otherwise a guest could
 
 from __future__ import annotations
 
+import codecs
 import sys
 import traceback
 from types import TracebackType
 from typing import TextIO
 
-from weft.printable import printable, printable_json
+from weft.printable import printable, printable_json, quoted
 
 
 def show(*lines: str) -> None:
@@ -27,7 +28,7 @@ def show_block(text: str, *, end: str = "\n") -> None:
 
 def show_json(text: str) -> None:
     """Print JSON: the values stay exact, and what a terminal could obey is written as JSON's escapes."""
-    _write(sys.stdout, printable_json(text) + "\n")
+    _write(sys.stdout, printable_json(text, is_ascii=not _encoding(sys.stdout).startswith("utf")) + "\n")
 
 
 def tell(*lines: str) -> None:
@@ -42,10 +43,14 @@ def tell_block(text: str) -> None:
 
 def tell_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print a traceback, in the place of Python's own: the text of an error that nobody expected is anybody's."""
-    tell_block("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"))
+    tell("this is a bug in weft, please report it:", *quoted("".join(traceback.format_exception(kind, error, trace))))
+
+
+def _encoding(stream: TextIO) -> str:
+    return codecs.lookup(stream.encoding or "utf-8").name
 
 
 def _write(stream: TextIO, text: str) -> None:
-    encoding = stream.encoding or "utf-8"
+    encoding = _encoding(stream)
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()

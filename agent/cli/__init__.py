@@ -6,11 +6,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import weft
 from agent.cli import doctor, install, resync, retry, route, run, status, try_, unmount, wait
 from weft.errors import ConfigError, NotConvergedError, WeftError
+from weft.printable import printable
 from weft.terminal import show_block, tell, tell_block, tell_bug
 
 COMMANDS = (run, status, route, wait, unmount, retry, resync, try_, doctor, install)
@@ -43,6 +44,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 class _Parser(argparse.ArgumentParser):
     """One that prints as the commands do; those of the commands are of its kind."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line, whatever was typed."""
+        super().error(printable(message))
 
     def _print_message(self, message: str, file: Any = None) -> None:
         (show_block if file is sys.stdout else tell_block)(message.rstrip("\n"))

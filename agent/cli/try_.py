@@ -17,6 +17,7 @@ from agent.reconcile.standing import Standing
 from agent.share_file import load_share_file
 from agent.standalone import Holder, Surroundings, hold
 from weft.logs import configure_logs
+from weft.printable import quoted
 from weft.terminal import show, tell
 from weft.wire.ids import ShareId
 from weft.wire.share import ShareMount
@@ -127,5 +128,4 @@ def describe(standing: Standing) -> list[str]:
     fault = standing.fault
     if fault is None:
         return [text]
-    said = [f"    {line}" for line in fault.detail.split("\n") if line]
-    return [f"{text}: {fault.code}: {fault.message}", *said]
+    return [f"{text}: {fault.code}: {fault.message}", *quoted(fault.detail)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from agent.cli.question import Commands, add_question, add_timeout, asked
+from weft.printable import quoted
 from weft.terminal import show, tell
 
 
@@ -27,5 +28,5 @@ def perform(arguments: argparse.Namespace) -> int:
     for share_id in answer["unmounted"]:
         show(f"{share_id}: unmounted, held until {until}")
     for remark in answer.get("remarks", {}).values():
-        tell(f"weft-agent: {remark['message']}", *(f"  {line}" for line in remark["detail"].split("\n") if line))
+        tell(f"weft-agent: {remark['message']}", *quoted(remark["detail"]))
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from controlplane.cli.output import Column, Row, format_listing
 from controlplane.cli.session import say
-from weft.terminal import show_block, show_json
+from weft.terminal import show, show_block, show_json
 
 
 def print_listing(columns: Sequence[Column], rows: Sequence[Row], output: str, *, if_none: Sequence[str]) -> None:
@@ -21,10 +21,16 @@ def print_listing(columns: Sequence[Column], rows: Sequence[Row], output: str, *
     """
     if not rows and output in ("table", "wide"):
         say(*if_none)
-    elif rows or output != "name":
+    else:
         show_listing(columns, rows, output)
 
 
 def show_listing(columns: Sequence[Column], rows: Sequence[Row], output: str) -> None:
     """Print *rows* as *output* asks for."""
-    (show_json if output == "json" else show_block)(format_listing(columns, rows, output))
+    match output:
+        case "json":
+            show_json(format_listing(columns, rows, output))
+        case "name":
+            show(*(row.name for row in rows))
+        case _:
+            show_block(format_listing(columns, rows, output))
