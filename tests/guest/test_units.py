@@ -100,8 +100,10 @@ async def test_what_the_agents_unit_allows_and_what_not(fleet: Fleet) -> None:
     found = json.loads(await guest.run("cat", "/root/probe.json"))
     allowed = {name: said for name, said in found.items() if name.startswith("yes ")}
     refused = {name: said for name, said in found.items() if name.startswith("no ")}
-    assert set(allowed.values()) == {"done"}, allowed
-    assert set(refused.values()) <= {"EPERM", "EACCES", "EAFNOSUPPORT"}, refused
+    closed_ones = {name: said for name, said in allowed.items() if said != "done"}
+    assert closed_ones == {}
+    open_ones = {name: said for name, said in refused.items() if said not in ("EPERM", "EACCES", "EAFNOSUPPORT")}
+    assert open_ones == {}
     assert len(refused) > 20
 
 
