@@ -39,13 +39,17 @@ def ask(run_dir: Path, request: dict[str, Any], *, timeout_s: float = 10.0) -> d
         AgentRefusedError: It cannot; the text is the agent's own sentence.
     """
     path = run_dir / SOCKET_NAME
+    try:
+        question = msgspec.json.encode(request) + b"\n"
+    except UnicodeEncodeError as exc:
+        raise AgentRefusedError(f"cannot ask the agent about {exc.object!r}: it is not text") from exc
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         # With a timeout of Python's own, a connect fails at once while others fill the queue; the kernel waits.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(int(MARGIN_S), 0))
         try:
             sock.connect(str(path))
             sock.settimeout(timeout_s + MARGIN_S)
-            sock.sendall(msgspec.json.encode(request) + b"\n")
+            sock.sendall(question)
             with sock.makefile("rb") as lines:
                 line = lines.readline()
         except (FileNotFoundError, ConnectionRefusedError) as exc:

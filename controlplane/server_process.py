@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import ClassVar, Final, Self
 
 from controlplane.programs import find_program
+from weft.distribution import install_command
 from weft.errors import ConfigError, ProcessError, WeftError
 
 START_TIMEOUT_S: Final = 20.0
@@ -123,9 +124,7 @@ class ServerProcess(ABC):
         """
         program = find_program(name)
         if program is None:
-            raise ConfigError(
-                [f"cannot {self._purpose}: {name} is not installed (pip install 'weft[{_EXTRAS[name]}]')"]
-            )
+            raise ConfigError([f"cannot {self._purpose}: {name} is not installed ({install_command(_EXTRAS[name])})"])
         self._lines.clear()
         self._is_silent = False
         self._process = await asyncio.create_subprocess_exec(

@@ -8,6 +8,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from weft.printable import printable, quoted
+
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -31,7 +33,7 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None, as_json
     if plain:
         processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        processors.append(structlog.dev.ConsoleRenderer())
+        processors += [structlog.processors.format_exc_info, _printable, structlog.dev.ConsoleRenderer()]
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
@@ -40,6 +42,13 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None, as_json
     )
     # nats-py reports every connection trouble through the standard library; the link says the same, once.
     logging.getLogger("nats").setLevel(logging.CRITICAL)
+
+
+def _printable(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Show what a terminal could obey as escapes; JSON has escapes of its own. Only a traceback has several lines."""
+    texts = {key: value if isinstance(value, str) else repr(value) for key, value in event.items()}
+    trace = {key: "\n".join(quoted(texts.pop(key))) for key in ("exception",) if key in texts}
+    return {printable(key): printable(text) for key, text in texts.items()} | trace
 
 
 def _without_nothing(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:

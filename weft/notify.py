@@ -7,6 +7,8 @@ import os
 import socket
 from collections.abc import Mapping
 
+from weft.printable import printable
+
 
 class Notifier:
     """
@@ -30,7 +32,7 @@ class Notifier:
         """Show one line in ``systemctl status``; the same line again is not sent."""
         if text != self._status:
             self._status = text
-            self._send(f"STATUS={text}")
+            self._send(f"STATUS={printable(text)}")  # a line break would begin another assignment
 
     def stopping(self) -> None:
         """Say that the service ends on purpose."""

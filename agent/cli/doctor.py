@@ -17,6 +17,7 @@ from agent.identity import find_identity
 from weft.errors import ConfigError
 from weft.finding import Finding, Verdict
 from weft.logs import configure_logs
+from weft.terminal import show, show_json
 
 
 def add_to(commands: Commands) -> None:
@@ -42,9 +43,9 @@ def perform(arguments: argparse.Namespace) -> int:
     else:
         findings = asyncio.run(_check(config))
     if arguments.output == "json":
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+        show_json(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
-        print("\n".join(build_lines(findings)))
+        show(*build_lines(findings))
     return 1 if any(finding.verdict is Verdict.BAD for finding in findings) else 0
 
 

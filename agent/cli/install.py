@@ -10,6 +10,7 @@ from weft.deploy import find_data_file
 
 from agent.cli.question import Commands
 from weft.errors import ConfigError, WeftError
+from weft.terminal import show, tell
 
 UNITS = ("weft-agent.service", "weft-shares.service")
 UNITS_DIR = Path("etc/systemd/system")
@@ -34,10 +35,8 @@ def perform(arguments: argparse.Namespace) -> int:
     if not (arguments.root / CONFIG).exists():
         wanted[CONFIG] = find_data_file(EXAMPLE).read_text()
     for path, text in wanted.items():
-        print(f"{arguments.root / path}: {'written' if _write(arguments.root / path, text) else 'unchanged'}")
-    print(
-        f"next: set vm and nats in {Path('/') / CONFIG}, then systemctl enable --now {' '.join(UNITS)}", file=sys.stderr
-    )
+        show(f"{arguments.root / path}: {'written' if _write(arguments.root / path, text) else 'unchanged'}")
+    tell(f"next: set vm and nats in {Path('/') / CONFIG}, then systemctl enable --now {' '.join(UNITS)}")
     return 0
 
 

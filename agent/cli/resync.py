@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from agent.cli.question import Commands, add_question, asked
+from weft.terminal import show, tell
 
 
 def add_to(commands: Commands) -> None:
@@ -17,9 +17,9 @@ def perform(arguments: argparse.Namespace) -> int:
     """Print what is held now; 1 where the stream could not be read."""
     answer = asked(arguments, "resync")
     for share_id in answer["returned"]:
-        print(f"{share_id}: no longer held")
-    print(f"revision {answer['revision']}")
+        show(f"{share_id}: no longer held")
+    show(f"revision {answer['revision']}")
     if answer.get("problem"):
-        print(f"weft-agent: {answer['problem']}", file=sys.stderr)
+        tell(f"weft-agent: {answer['problem']}")
         return 1
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from agent.cli.question import Commands, add_question, asked
+from weft.terminal import show
 
 
 def add_to(commands: Commands) -> None:
@@ -16,5 +17,5 @@ def add_to(commands: Commands) -> None:
 def perform(arguments: argparse.Namespace) -> int:
     """Say that it is being tried."""
     asked(arguments, "retry", id=arguments.id)
-    print(f"trying {arguments.id or 'everything'} again; see weft-agent status")
+    show(f"trying {arguments.id or 'everything'} again; see weft-agent status")
     return 0

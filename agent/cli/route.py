@@ -8,6 +8,7 @@ import json
 import msgspec
 
 from agent.cli.question import Commands, add_question, asked
+from weft.terminal import show, show_json
 from weft.wire.answer import RouteAnswer, describe
 
 
@@ -22,7 +23,7 @@ def perform(arguments: argparse.Namespace) -> int:
     """Print the answer; 0 also where no share serves the path."""
     answer = msgspec.convert(asked(arguments, "route", path=arguments.path), RouteAnswer)
     if arguments.output == "json":
-        print(json.dumps(msgspec.to_builtins(answer), indent=2))
+        show_json(json.dumps(msgspec.to_builtins(answer), indent=2))
     else:
-        print("\n".join(describe(answer)))
+        show(*describe(answer))
     return 0

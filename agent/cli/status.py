@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from agent.cli.question import Commands, add_question, asked
+from weft.printable import printable
+from weft.terminal import show, show_json
 
 _COLUMNS = ("SHARE", "MOUNT POINT", "BACKEND", "STATE", "TRIES", "WHY")
 
@@ -22,9 +24,9 @@ def perform(arguments: argparse.Namespace) -> int:
     """Print the guest's status."""
     status = asked(arguments, "status")["status"]
     if arguments.output == "json":
-        print(json.dumps(status, indent=2))
+        show_json(json.dumps(status, indent=2))
     else:
-        print("\n".join(build_table(status)))
+        show(*build_table(status))
     return 0
 
 
@@ -49,5 +51,6 @@ def _cells(share: dict[str, Any]) -> Sequence[str]:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

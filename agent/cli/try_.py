@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import os
 import signal
-import sys
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +18,8 @@ from agent.reconcile.standing import Standing
 from agent.share_file import load_share_file
 from agent.standalone import Holder, Surroundings, hold
 from weft.logs import configure_logs
+from weft.printable import quoted
+from weft.terminal import show, tell
 from weft.wire.ids import ShareId
 from weft.wire.share import ShareMount
 from weft.wire.status import ShareState
@@ -78,7 +79,7 @@ async def _try(shares: tuple[ShareMount, ...], where: Surroundings, timeout_s: f
         await _until_tried(holder, ids, stop, timeout_s)
         standings = holder.progress.standings
         if timeout_s is None and not stop.is_set():
-            print("press Ctrl-C to unmount and end", file=sys.stderr, flush=True)
+            tell("press Ctrl-C to unmount and end")
             await stop.wait()
             standings = holder.progress.standings
     is_good = all(share_id in standings and standings[share_id].state in _UP for share_id in ids)
@@ -94,7 +95,7 @@ async def _until_tried(holder: Holder, ids: frozenset[ShareId], stop: asyncio.Ev
         if tried in done:
             await tried
         elif not done:
-            print(f"gave up after {timeout_s:g} s", file=sys.stderr)
+            tell(f"gave up after {timeout_s:g} s")
     finally:
         tried.cancel()
         stopped.cancel()
@@ -109,25 +110,26 @@ def _is_tried(progress: Progress, ids: frozenset[ShareId]) -> bool:
 class _Teller:
     """Says each change once."""
 
-    told: dict[ShareId, str] = field(default_factory=dict)
+    told: dict[ShareId, list[str]] = field(default_factory=dict)
 
     def tell(self, progress: Progress) -> None:
         for share_id, standing in sorted(progress.standings.items()):
             text = describe(standing)
             if self.told.get(share_id) != text:
                 self.told[share_id] = text
-                print(f"{datetime.now():%H:%M:%S}  {share_id}: {text}", flush=True)
+                first, *others = text
+                show(f"{datetime.now():%H:%M:%S}  {share_id}: {first}", *others)
         for share_id in [each for each in self.told if each not in progress.standings]:
             del self.told[share_id]
-            print(f"{datetime.now():%H:%M:%S}  {share_id}: gone", flush=True)
+            show(f"{datetime.now():%H:%M:%S}  {share_id}: gone")
 
 
-def describe(standing: Standing) -> str:
+def describe(standing: Standing) -> list[str]:
     """Say where a share stands, and why if it is not as it should be, with what the client printed below it."""
     text = str(standing.state)
     if standing.state is ShareState.MOUNTED:
         text += f" at {standing.mount_point} ({standing.backend})"
     fault = standing.fault
     if fault is None:
-        return text
-    return "\n".join([f"{text}: {fault.code}: {fault.message}", *(f"    {line}" for line in fault.detail.splitlines())])
+        return [text]
+    return [f"{text}: {fault.code}: {fault.message}", *quoted(fault.detail)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from agent.cli.question import Commands, add_question, add_timeout, asked
+from weft.printable import quoted
+from weft.terminal import show, tell
 
 
 def add_to(commands: Commands) -> None:
@@ -25,7 +26,7 @@ def perform(arguments: argparse.Namespace) -> int:
     answer = asked(arguments, "unmount", is_shutdown=arguments.shutdown, **which)
     until = "the agent starts again" if arguments.shutdown else "weft-agent resync"
     for share_id in answer["unmounted"]:
-        print(f"{share_id}: unmounted, held until {until}")
+        show(f"{share_id}: unmounted, held until {until}")
     for remark in answer.get("remarks", {}).values():
-        print("\n  ".join([f"weft-agent: {remark['message']}", *remark["detail"].splitlines()]), file=sys.stderr)
+        tell(f"weft-agent: {remark['message']}", *quoted(remark["detail"]))
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from agent.cli.question import Commands, add_question, add_timeout, asked
+from weft.terminal import show
 
 
 def add_to(commands: Commands) -> None:
@@ -17,5 +18,5 @@ def add_to(commands: Commands) -> None:
 def perform(arguments: argparse.Namespace) -> int:
     """Print where the share stands."""
     answer = asked(arguments, "wait", id=arguments.id)
-    print(f"{answer['id']}: {answer['state']}")
+    show(f"{answer['id']}: {answer['state']}")
     return 0

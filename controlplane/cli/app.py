@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from controlplane.cli.session import Session
 from controlplane.nearest import did_you_mean
 from weft import __version__
 from weft.errors import WeftError
+from weft.terminal import tell, tell_block
 
 COMMANDS = {
     "demo": "demo",
@@ -113,7 +115,9 @@ def run(argv: Sequence[str] | None = None, *, session: Session | None = None) ->
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except click.ClickException as exc:
-        exc.show()
+        said = io.StringIO()
+        exc.show(said)
+        tell_block(said.getvalue().rstrip("\n"))
         return exc.exit_code
     except BrokenPipeError:
         # The reader of our output left, as `weft list | head` does; Python must not complain about it at exit.
@@ -141,6 +145,6 @@ def _leaves(group: BaseExceptionGroup[WeftError]) -> list[WeftError]:
 def _tell(error: WeftError) -> None:
     advice = advise(error)
     for sentence in advice.sentences:
-        click.echo(f"weft: {sentence}", err=True)
+        tell(f"weft: {sentence}")
     if advice.next_step:
-        click.echo(f"  try: {advice.next_step}", err=True)
+        tell(f"  try: {advice.next_step}")

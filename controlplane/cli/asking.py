@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import sys
 
-import click
-
 from controlplane.cli.exits import FAILED, leave
+from controlplane.cli.terminal import confirm
 
 
 def is_asked(question: str) -> bool:
     """Ask on a terminal and say whether the answer is yes; elsewhere False at once."""
-    return sys.stdin.isatty() and click.confirm(question, err=True)
+    return sys.stdin.isatty() and confirm(question)
 
 
 def ask(question: str) -> None:
     """Ask on a terminal, and leave where the answer is no; elsewhere go on."""
-    if sys.stdin.isatty() and not click.confirm(question, err=True):
+    if sys.stdin.isatty() and not confirm(question):
         leave(FAILED)

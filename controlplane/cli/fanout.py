@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from controlplane.cli.exits import FAILED, NOT_CONVERGED, leave
 from controlplane.cli.outcome import (
     changes_of,
@@ -24,8 +22,10 @@ from controlplane.cli.outcome import (
 from controlplane.cli.output import format_json
 from controlplane.cli.progress import shown_progress
 from controlplane.cli.session import fast_loop, say, with_plane
+from controlplane.cli.terminal import confirm
 from controlplane.results import FanOut, OnProgress, Outcome
 from weft.errors import ConfirmationNeededError
+from weft.terminal import show, show_json, tell
 
 if TYPE_CHECKING:
     from controlplane.plane import ControlPlane
@@ -73,13 +73,13 @@ def run_fan_out(work: Work, manner: Manner) -> None:
     try:
         fan_out, outcome = with_plane(done, loop_factory=fast_loop)
     except KeyboardInterrupt:
-        click.echo(f"weft: {interrupted}", err=True)
+        tell(f"weft: {interrupted}")
         raise
     _report(fan_out, outcome, manner)
     if not fan_out.is_complete:
         leave(FAILED)
     if manner.wait and not manner.dry_run and not fan_out.vms:
-        click.echo("weft: cannot wait: no VM is to have it yet; it is stored for those that join", err=True)
+        tell("weft: cannot wait: no VM is to have it yet; it is stored for those that join")
         leave(FAILED)
     if outcome is not None and not outcome.is_converged:
         leave(NOT_CONVERGED)
@@ -98,24 +98,24 @@ async def _confirmed(work: Work, plane: ControlPlane, assume_yes: bool, on_progr
     except ConfirmationNeededError as exc:
         if not sys.stdin.isatty():
             raise
-        if not click.confirm(f"{exc}. Do it?", err=True):
+        if not confirm(f"{exc}. Do it?"):
             leave(FAILED)
     return await work(plane, True, on_progress)
 
 
 def _report(fan_out: FanOut, outcome: Outcome | None, manner: Manner) -> None:
     for warning in fan_out.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        tell(f"warning: {warning}")
     if manner.output == "json":
         record = fan_out_record(fan_out) | ({"outcome": outcome_record(outcome)} if outcome is not None else {})
-        click.echo(format_json(record))
+        show_json(format_json(record))
         return
     if manner.dry_run:
         for line in changes_of(fan_out):
-            click.echo(line)
+            show(line)
     say(summary_of(fan_out, what=manner.what, dry_run=manner.dry_run))
     for line in trouble_of(fan_out):
-        click.echo(line, err=True)
+        tell(line)
     if outcome is not None:
         report_outcome(outcome, timeout_s=manner.timeout_s)
 
@@ -124,7 +124,7 @@ def report_outcome(outcome: Outcome, *, timeout_s: float) -> None:
     """Tell how a wait ended: one line, then one for each VM that has not converged."""
     say(verdict_of(outcome, timeout_s=timeout_s))
     for line in problems_of(outcome, now=datetime.now(UTC)):
-        click.echo(line)
+        show(line)
     step = next_step(outcome)
     if step:
         say(f"  try: {step}")

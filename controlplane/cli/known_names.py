@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from click.shell_completion import CompletionItem
 
 from controlplane.cli.session import open_plane, run_async, wanted_roster
 from weft.errors import WeftError
+from weft.wire.ids import TOKEN_PATTERN
 from weft.wire.subjects import CATALOG_STREAM
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 0.8
 """How long somebody who pressed a key waits for a broker that may be down."""
+_NAME = re.compile(TOKEN_PATTERN)
+"""What is called otherwise is no name of weft's: a shell would be handed whatever somebody wrote into the stream."""
 SHOWN = 500
 """More is no help, and takes a shell seconds to lay out."""
 
@@ -63,7 +67,8 @@ class KnownName(click.types.StringParamType):
 
         with ctx.scope(cleanup=False):
             names = run_async(_asked_briefly(self._kind))
-        return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)][:SHOWN]
+        found = sorted(name for name in names if _NAME.match(name) and name.startswith(incomplete))
+        return [CompletionItem(name) for name in found[:SHOWN]]
 
 
 def complete_names(params: Iterable[click.Parameter]) -> None:

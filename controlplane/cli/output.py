@@ -73,7 +73,7 @@ def format_json(value: Any) -> str:
 
 def format_fields(values: Mapping[str, Any]) -> str:
     """Format nested *values* as one ``dotted.name  value`` line each, names aligned."""
-    flat = list(_flat(values, ""))
+    flat = [(_cell(name), text) for name, text in _flat(values, "")]
     width = max((len(name) for name, _ in flat), default=0)
     return "\n".join(f"{name.ljust(width)}{GAP}{_cell(text)}" for name, text in flat)
 

@@ -14,6 +14,7 @@ from controlplane.cli.exits import NOT_CONVERGED, leave
 from controlplane.cli.options import Duration
 from controlplane.cli.rollout_view import next_command, progress_line, rollout_lines
 from controlplane.cli.session import say, with_plane
+from weft.terminal import show
 
 if TYPE_CHECKING:
     from controlplane.plane import ControlPlane
@@ -86,7 +87,7 @@ def follow_rollouts(share_ids: Sequence[str], *, timeout_s: float | None) -> Non
     standings = with_plane(follow)
     for standing in standings:
         for line in rollout_lines(standing, now=datetime.now(UTC))[1:]:
-            click.echo(line)
+            show(line)
         if standing.rollout.is_open:
             say(f"  try: {next_command(standing)}")
     if any(standing.rollout.is_open for standing in standings):

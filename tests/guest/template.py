@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.guest.nspawn import Guest
 
 WHEELS = "/media/wheels"
-"""Where the guest finds the wheels; a fleet would use a package index."""
+"""Where the guest finds the wheels."""
 INSTALL_S = 120.0
 AGENT_UNIT = "weft-agent.service"
 SHARES_UNIT = "weft-shares.service"
@@ -15,14 +15,17 @@ CONFIG = "/etc/weft/agent.toml"
 
 
 async def install(guest: Guest) -> None:
-    """Do in a running bare guest what ``deploy/cloud-init.yaml`` does, without a package index."""
+    """Do in a running bare guest what ``weft enroll`` has done there; the wheels are shown to it."""
     await guest.run("python3", "-m", "venv", "/opt/weft", deadline_s=INSTALL_S)
-    await guest.run(
-        *("/opt/weft/bin/pip", "install", "--quiet", "--no-index", f"--find-links={WHEELS}", "weft[rclone]"),
-        deadline_s=INSTALL_S,
-    )
+    await pip_install(guest, "weft-mounts[rclone]")
     await guest.run("/opt/weft/bin/weft-agent", "install")
     await guest.run("systemctl", "enable", "--now", AGENT_UNIT, SHARES_UNIT)
+
+
+async def pip_install(guest: Guest, *packages: str) -> None:
+    """Install wheels that the guest is shown, in weft's environment."""
+    pip = ("/opt/weft/bin/pip", "install", "--quiet", "--no-index", f"--find-links={WHEELS}")
+    await guest.run(*pip, *packages, deadline_s=INSTALL_S)
 
 
 async def seal(guest: Guest) -> Path:

@@ -13,6 +13,8 @@ CHECKOUT = Path(__file__).parents[2]
 SOURCES = ("weft", "agent", "controlplane", "deploy", "nats.conf", "pyproject.toml", "README.md")
 GUEST_PYTHON = (3, 11)
 """Debian 12's; a wheel of msgspec fits one Python only."""
+FOR_SINGLE_TESTS = ("click>=8.1", "rich>=13.7", "uvloop>=0.19", "mfusepy>=3")
+"""What an operator's service needs, and the stand-in of CubeFS's client; an ordinary guest has none of it."""
 
 
 def dependencies_path(cache: Path) -> Path:
@@ -57,7 +59,7 @@ def build_wheel(directory: Path, *, dependencies: Path) -> Path:
 
 def _dependencies() -> tuple[str, ...]:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    return (*project["dependencies"], *project["optional-dependencies"]["rclone"])
+    return (*project["dependencies"], *project["optional-dependencies"]["rclone"], *FOR_SINGLE_TESTS)
 
 
 def _pip(*arguments: str) -> None:

@@ -12,8 +12,10 @@ import click
 
 from controlplane.cli.auth_options import auth_directory_option, lifetime_option, out_option
 from controlplane.cli.command import group
+from controlplane.cli.listing import show_listing
 from controlplane.cli.options import output_option
 from controlplane.cli.session import say
+from weft.terminal import show_block, show_json
 
 if TYPE_CHECKING:
     from controlplane.auth.roles import Role
@@ -146,7 +148,7 @@ def list_users(output: str, directory: Path) -> None:
             "revoked_at": _time(user.revoked_at_s),
         }  # fmt: skip
         rows.append(Row(user.name, (user.name, user.role.value, state, *times, user.public), record))
-    print_listing(columns, rows, output, if_none="nobody was given credentials yet\n  try: weft auth guest VM")
+    print_listing(columns, rows, output, if_none=("nobody was given credentials yet", "  try: weft auth guest VM"))
 
 
 @command.command("show")
@@ -160,7 +162,7 @@ def show(output: str) -> None:
       weft auth show
     """
     from controlplane.auth.roles import NAME, STREAMS, Role, account_of, grants_of
-    from controlplane.cli.output import Column, Row, format_listing
+    from controlplane.cli.output import Column, Row
 
     titles = ("ROLE", "ACCOUNT", "MAY", "SUBJECT", "TO")
     rows = {}
@@ -171,7 +173,7 @@ def show(output: str) -> None:
                 subject = next((subject.replace(name, "STREAM") for name in STREAMS if name in subject), subject)
             cells = (role.value, account_of(role).value, grant.act.value, subject, grant.why)
             rows[cells] = Row(subject, cells, {title.lower(): cell for title, cell in zip(titles, cells, strict=True)})
-    click.echo(format_listing([Column(title) for title in titles], list(rows.values()), output))
+    show_listing([Column(title) for title in titles], list(rows.values()), output)
     say(f"NAME is the user's own name; STREAM is each of {', '.join(STREAMS)}")
 
 
@@ -193,9 +195,9 @@ def _issue(
     elif output == "json":
         from controlplane.cli.output import format_json
 
-        click.echo(format_json([_record(user) for user in issued]))
+        show_json(format_json([_record(user) for user in issued]))
     else:
-        click.echo(issued[0].creds, nl=False)
+        show_block(issued[0].creds, end="")
 
 
 def _write(issued: Sequence[Issued], out: Path, output: str) -> None:

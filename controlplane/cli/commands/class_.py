@@ -14,6 +14,7 @@ from controlplane.cli.output import counted, natural
 from controlplane.cli.session import say, with_plane
 from controlplane.cli.textfile import read_text
 from controlplane.vm_lists import parse_vm_ids
+from weft.terminal import show, show_json, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ def list_classes(output: str) -> None:
     from controlplane.cli.listing import print_listing
 
     rows = [class_row(name, members) for name, members in sorted(classes.items())]
-    print_listing(CLASS_COLUMNS, rows, output, if_none="no classes yet\n  try: weft class create CLASS VM…")
+    print_listing(CLASS_COLUMNS, rows, output, if_none=("no classes yet", "  try: weft class create CLASS VM…"))
 
 
 @command.command("info")
@@ -68,10 +69,10 @@ def info(name: str, output: str) -> None:
     if output == "json":
         from controlplane.cli.output import format_json
 
-        click.echo(format_json({"class": name, "vms": list(members)}))
+        show_json(format_json({"class": name, "vms": list(members)}))
     else:
         for vm in sorted(members, key=natural):
-            click.echo(vm)
+            show(vm)
 
 
 @command.command("create")
@@ -97,7 +98,7 @@ def create(name: str, vms: tuple[str, ...], file: str | None) -> None:
 
     fan_out = with_plane(work)
     for warning in fan_out.warnings if fan_out is not None else ():
-        click.echo(f"warning: {warning}", err=True)
+        tell(f"warning: {warning}")
     say(f"created class {name} with {counted(len(members), 'VM')}")
 
 

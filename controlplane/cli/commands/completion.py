@@ -6,6 +6,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from controlplane.cli.command import command as weft_command
+from weft.terminal import show_block
 
 
 @weft_command("completion")
@@ -23,4 +24,4 @@ def command(ctx: click.Context, shell: str) -> None:
     """
     kind = get_completion_class(shell)
     assert kind is not None, "click completes these three shells"
-    click.echo(kind(ctx.find_root().command, {}, "weft", "_WEFT_COMPLETE").source())
+    show_block(kind(ctx.find_root().command, {}, "weft", "_WEFT_COMPLETE").source())

@@ -6,18 +6,17 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.exits import INTERRUPTED, leave
 from controlplane.cli.interrupt import until_interrupted
 from controlplane.cli.options import output_option
 from controlplane.cli.output import counted, format_json
 from controlplane.cli.session import run_async, say
+from controlplane.cli.terminal import open_console, picture_text
 from weft.errors import ConfigError
+from weft.terminal import show_block, show_json, tell
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.status import Status
 
     from controlplane.demo.play import Told
@@ -75,12 +74,11 @@ class PlainTeller:
     def warned(self, lines: list[str]) -> None:
         """Show what the agents said last."""
         for line in lines:
-            click.echo(f"  {line}", err=True)
+            tell(f"  {line}")
 
     def line(self, text: str, *, is_good: bool = True) -> None:
         """Print *text*, in whatever characters the output takes."""
-        encoding = sys.stdout.encoding or "utf-8"
-        click.echo(text.encode(encoding, errors="replace").decode(encoding))
+        show_block(text)
 
     def close(self) -> None:
         """Sum up."""
@@ -92,20 +90,16 @@ class _TerminalTeller(PlainTeller):
 
     def __init__(self) -> None:
         super().__init__()
-        from rich.console import Console
-
-        self._console: Console = Console(highlight=False, markup=False, soft_wrap=True)
+        self._console = open_console(soft_wrap=True)
         self._status: Status = self._console.status("")
 
     def begins(self, title: str) -> None:
-        self._status.update(title)
+        self._status.update(picture_text(title))
         self._status.start()
 
     def line(self, text: str, *, is_good: bool = True) -> None:
-        from rich.text import Text
-
         self._status.stop()
-        shown = Text(text, style="" if is_good else "bold red")
+        shown = picture_text(text, style="" if is_good else "bold red")
         shown.highlight_words([GOOD], "green")
         self._console.print(shown)
 
@@ -127,7 +121,7 @@ class _JsonTeller(PlainTeller):
         )
 
     def close(self) -> None:
-        click.echo(format_json(self._records))
+        show_json(format_json(self._records))
 
 
 def line_of(told: Told) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.exits import NOT_CONVERGED, leave
+from controlplane.cli.listing import show_listing
 from controlplane.cli.options import output_option, target_options
 from controlplane.cli.session import say, with_plane
 
@@ -40,11 +39,10 @@ def command(classes: tuple[str, ...], vms: tuple[str, ...], output: str) -> None
 
     found = with_plane(work)
     from controlplane.cli.diff_view import DIFFERENCE_COLUMNS, difference_rows, verdict_of
-    from controlplane.cli.output import format_listing
 
     rows = difference_rows(found.differences)
     if rows or output == "json":
-        click.echo(format_listing(DIFFERENCE_COLUMNS, rows, output))
+        show_listing(DIFFERENCE_COLUMNS, rows, output)
     for line in verdict_of(found):
         say(line)
     if rows:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import click
-
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.exits import FAILED, leave
+from controlplane.cli.listing import show_listing
 from controlplane.cli.options import output_option
 from controlplane.cli.session import with_plane
 
@@ -25,7 +24,7 @@ def command(output: str) -> None:
       weft doctor -o json
     """
     findings = with_plane(lambda plane: plane.check_up())
-    from controlplane.cli.output import Column, Row, format_listing
+    from controlplane.cli.output import Column, Row
     from weft.finding import Verdict
 
     columns = (Column("CHECK"), Column("RESULT"), Column("FOUND"), Column("DO"))
@@ -37,6 +36,6 @@ def command(output: str) -> None:
         )
         for found in findings
     ]
-    click.echo(format_listing(columns, rows, output))
+    show_listing(columns, rows, output)
     if any(found.verdict is Verdict.BAD for found in findings):
         leave(FAILED)

@@ -14,6 +14,7 @@ from controlplane.cli.exits import FAILED, leave
 from controlplane.cli.options import Duration, each_vm, output_option, yes_option
 from controlplane.cli.output import counted
 from controlplane.cli.session import say, with_plane
+from weft.terminal import show, show_json
 
 if TYPE_CHECKING:
     from controlplane.plane import ControlPlane
@@ -54,15 +55,19 @@ def command(
         nonlocal shown
         async for entry in plane.events(vm=vm, share_id=share_id, since_s=back_s, follow=follow):
             if not shown and output == "table":
-                click.echo(title_line())
+                show(title_line())
             shown += 1
-            text = json.dumps(entry_record(entry), ensure_ascii=False) if output == "json" else entry_line(entry)
-            click.echo(text)  # flushed at once, so that a pipe sees it too
+            if output == "json":
+                show_json(json.dumps(entry_record(entry), ensure_ascii=False))
+            else:
+                show(entry_line(entry))
 
     with_plane(work)
     if not shown:
-        hint = "" if since_s is not None else "\n  try: weft events --since 7d"
-        say(f"nothing happened in the last {_length(back_s)}{hint}")
+        say(
+            f"nothing happened in the last {_length(back_s)}",
+            *(() if since_s is not None else ("  try: weft events --since 7d",)),
+        )
 
 
 @command.command("purge")

@@ -9,6 +9,7 @@ import click
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.output import counted, format_json
 from controlplane.cli.session import say, with_plane
+from weft.terminal import show_json
 
 
 @weft_command("export")
@@ -29,7 +30,7 @@ def command(file: str | None, show_secrets: bool) -> None:
     document = with_plane(lambda plane: plane.export(show_secrets=show_secrets))
     text = format_json(document)
     if file is None or file == "-":
-        click.echo(text)
+        show_json(text)
         return
     from controlplane.auth.files import replace_file
 

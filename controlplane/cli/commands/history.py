@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from controlplane.cli.command import command as weft_command
+from controlplane.cli.listing import show_listing
 from controlplane.cli.options import output_option
 from controlplane.cli.session import with_plane
 
@@ -26,7 +27,6 @@ def command(share_id: str, show_secrets: bool, output: str) -> None:
     """
     editions = with_plane(lambda plane: plane.history(share_id))
     from controlplane.cli.catalog_view import EDITION_COLUMNS, edition_row
-    from controlplane.cli.output import format_listing
 
     rows = [edition_row(edition, show_secrets=show_secrets) for edition in editions]
-    click.echo(format_listing(EDITION_COLUMNS, rows, output))
+    show_listing(EDITION_COLUMNS, rows, output)

@@ -15,6 +15,7 @@ from controlplane.cli.options import fan_out_options
 from controlplane.cli.session import say, with_plane
 from controlplane.cli.textfile import read_text
 from controlplane.document import parse_document
+from weft.terminal import show, tell
 
 if TYPE_CHECKING:
     from controlplane.import_edits import ImportPlan
@@ -59,9 +60,9 @@ def command(file: str, prune: bool, dry_run: bool, wait: bool, timeout_s: float,
 
 def _show(plan: ImportPlan, *, is_data: bool) -> None:
     for warning in plan.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        tell(f"warning: {warning}")
     for line in plan.lines:
-        click.echo(line, err=not is_data)
+        (show if is_data else tell)(line)
     if not plan.lines:
         say("the catalog says all that already")
 
@@ -71,6 +72,6 @@ def _confirm(plan: ImportPlan, assume_yes: bool) -> None:
     if not plan.removes or assume_yes:
         return
     if not sys.stdin.isatty():
-        click.echo("weft: cannot remove anything unasked\n  try: the same with --yes", err=True)
+        tell("weft: cannot remove anything unasked", "  try: the same with --yes")
         leave(FAILED)
     ask("Remove what is marked with - ?")

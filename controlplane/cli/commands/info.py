@@ -9,6 +9,7 @@ import click
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.options import output_option
 from controlplane.cli.session import with_plane
+from weft.terminal import show_block, show_json
 
 if TYPE_CHECKING:
     from controlplane.plane import ControlPlane
@@ -38,7 +39,7 @@ def command(share_id: str, show_secrets: bool, output: str) -> None:
 
     card = with_plane(work)
     if output == "json":
-        click.echo(format_json(card))
+        show_json(format_json(card))
     else:
         shown = without_nothing({**card.pop("share"), **card})
-        click.echo(format_fields({**shown, "on": counted(len(card["on"]), "VM")}))
+        show_block(format_fields({**shown, "on": counted(len(card["on"]), "VM")}))

@@ -39,5 +39,5 @@ def command(output: str, **wanted: Any) -> None:
 
     now = datetime.now(UTC)
     rows = [share_row(record, now=now) for record in sorted(records, key=lambda record: record.share.id)]
-    hint = "no shares yet\n  try: weft publish ID --from SRC --class CLASS"
-    print_listing(SHARE_COLUMNS, rows, output, if_none="no share matches" if any(wanted.values()) else hint)
+    hint = ("no shares yet", "  try: weft publish ID --from SRC --class CLASS")
+    print_listing(SHARE_COLUMNS, rows, output, if_none=("no share matches",) if any(wanted.values()) else hint)

@@ -20,6 +20,7 @@ from controlplane.cli.pacing import (
 )
 from controlplane.cli.session import say, with_plane
 from controlplane.cli.shares_wanted import Found, Prepared, Wanted, prepare
+from weft.terminal import show_block, tell
 
 if TYPE_CHECKING:
     from controlplane.plane import ControlPlane
@@ -87,7 +88,7 @@ def command(**options: Any) -> None:
     options["sets"] = (*options["sets"], *expiry_sets(options["expires"]))
     prepared = prepare(Wanted(**{key: options[key] for key in _WANTED}))
     for warning in prepared.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        tell(f"warning: {warning}")
     if options["unstored"]:
         _send_unstored(prepared, options["vms"], options["classes"])
         return
@@ -134,7 +135,7 @@ def _tell(found: Found) -> None:
     if found.told:
         say(found.told)
     for warning in found.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        tell(f"warning: {warning}")
 
 
 def _show(prepared: Prepared) -> None:
@@ -145,7 +146,7 @@ def _show(prepared: Prepared) -> None:
     from weft.wire.share import redacted_share
 
     for share in prepared.shares_without_catalog():
-        click.echo(format_fields(redacted_share(share)) + "\n")
+        show_block(format_fields(redacted_share(share)), end="\n\n")
 
 
 def _send_unstored(prepared: Prepared, vms: tuple[str, ...], classes: tuple[str, ...]) -> None:

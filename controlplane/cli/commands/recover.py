@@ -13,6 +13,7 @@ from controlplane.cli.exits import FAILED, leave
 from controlplane.cli.options import yes_option
 from controlplane.cli.output import counted
 from controlplane.cli.session import say, with_plane
+from weft.terminal import show, tell
 
 if TYPE_CHECKING:
     from controlplane.plane import ControlPlane
@@ -39,18 +40,18 @@ def command(dry_run: bool, assume_yes: bool) -> None:
     async def work(plane: ControlPlane) -> Recovery:
         plan = await plane.plan_recovery()
         for line in plan.lines:
-            click.echo(line)
+            show(line)
         for warning in plan.warnings:
-            click.echo(f"warning: {warning}", err=True)
+            tell(f"warning: {warning}")
         if dry_run:
             return plan
         if not assume_yes:
             if not sys.stdin.isatty():
-                click.echo("weft: cannot put a recovered catalog in place unasked\n  try: weft recover --yes", err=True)
+                tell("weft: cannot put a recovered catalog in place unasked", "  try: weft recover --yes")
                 leave(FAILED)
             ask("Put this catalog in place?")
         return await plane.recover()
 
     plan = with_plane(work)
     what = "would recover" if dry_run else "recovered"
-    say(f"{what} {counted(len(plan.lines), 'share')}" + ("" if dry_run else "\n  try: weft diff"))
+    say(f"{what} {counted(len(plan.lines), 'share')}", *(() if dry_run else ("  try: weft diff",)))

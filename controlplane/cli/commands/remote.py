@@ -16,6 +16,7 @@ from controlplane.cli.session import say, with_plane
 from controlplane.cli.shares_wanted import read_assignments
 from controlplane.rclone_conf import rclone_conf
 from controlplane.source import parse_source
+from weft.terminal import show_block, show_json, tell
 
 if TYPE_CHECKING:
     from controlplane.plane import ControlPlane
@@ -54,7 +55,7 @@ def list_remotes(output: str) -> None:
 
     users = {name: [record.share.id for record in shares if record.remote == name] for name in remotes}
     rows = [remote_row(name, record, users[name]) for name, record in remotes.items()]
-    print_listing(REMOTE_COLUMNS, rows, output, if_none="no remotes yet\n  try: weft remote set NAME --from NAME:")
+    print_listing(REMOTE_COLUMNS, rows, output, if_none=("no remotes yet", "  try: weft remote set NAME --from NAME:"))
 
 
 @command.command("info")
@@ -78,7 +79,10 @@ def info(name: str, show_secrets: bool, output: str) -> None:
     from controlplane.cli.output import format_fields, format_json
 
     card = {"name": name, **remote_card(record, show_secrets=show_secrets), "shares": users}
-    click.echo(format_json(card) if output == "json" else format_fields(without_nothing(card)))
+    if output == "json":
+        show_json(format_json(card))
+    else:
+        show_block(format_fields(without_nothing(card)))
 
 
 @command.command("set")
@@ -104,7 +108,7 @@ def set_remote(name: str, source: str, **options: Any) -> None:
     """
     found = parse_source(source, rclone_conf(os.environ, Path.home()))
     for warning in found.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        tell(f"warning: {warning}")
     values: dict[str, Any] = {found.backend: {k: v for k, v in found.block.items() if v or k not in ("path", "subdir")}}
     for field, value in read_assignments(options["sets"], options["secrets"], backend=found.backend):
         values = assigned(values, field.path, value)

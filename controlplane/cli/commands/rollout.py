@@ -11,6 +11,7 @@ from controlplane.cli.fanout import Manner, run_fan_out
 from controlplane.cli.options import output_option, timeout_option, wait_options
 from controlplane.cli.pacing import explicit_timeout_s, follow_rollouts, tell_rollouts
 from controlplane.cli.session import say, with_plane
+from weft.terminal import show, show_json
 
 
 @group("rollout")
@@ -41,14 +42,14 @@ def status(share_id: str | None, output: str) -> None:
 
     if share_id is None:
         rows = [rollout_row(standing) for standing in with_plane(lambda plane: plane.rollouts())]
-        print_listing(ROLLOUT_COLUMNS, rows, output, if_none="no rollout is under way")
+        print_listing(ROLLOUT_COLUMNS, rows, output, if_none=("no rollout is under way",))
         return
     standing = with_plane(lambda plane: plane.rollout(share_id))
     if output == "json":
-        click.echo(format_json(rollout_record(standing)))
+        show_json(format_json(rollout_record(standing)))
         return
     for line in rollout_lines(standing, now=datetime.now(UTC)):
-        click.echo(line)
+        show(line)
     if step := next_command(standing):
         say(f"  try: {step}")
 

@@ -9,6 +9,7 @@ import click
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.options import output_option
 from controlplane.cli.session import with_plane
+from weft.terminal import show, show_json, tell
 from weft.wire.ids import parse_vm_id
 from weft.wire.paths import parse_absolute_path
 
@@ -47,8 +48,8 @@ def command(vm: str, path: str, output: str) -> None:
 
     found = with_plane(work)
     if output == "json":
-        click.echo(format_json({**msgspec.to_builtins(found.answer), "doubts": list(found.doubts)}))
+        show_json(format_json({**msgspec.to_builtins(found.answer), "doubts": list(found.doubts)}))
         return
-    click.echo("\n".join(describe(found.answer)))
+    show(*describe(found.answer))
     for doubt in found.doubts:
-        click.echo(f"note: {doubt}", err=True)
+        tell(f"note: {doubt}")

@@ -17,6 +17,7 @@ from controlplane.cli.outcome import summary_of, trouble_of
 from controlplane.cli.progress import shown_progress
 from controlplane.cli.session import say, with_plane
 from weft.errors import ProcessError
+from weft.terminal import tell
 
 if TYPE_CHECKING:
     from controlplane.plane import ControlPlane
@@ -59,7 +60,7 @@ def command(folder: Path, listen: str, timeout_s: float, **options: Any) -> None
     with_plane(work)
     farewell = ends[0].farewell if ends else None
     if farewell is not None and not farewell.is_converged:
-        click.echo("weft: the server has stopped, and not every VM has unmounted the share:", err=True)
+        tell("weft: the server has stopped, and not every VM has unmounted the share:")
         report_outcome(farewell, timeout_s=timeout_s)
         leave(NOT_CONVERGED)
 
@@ -92,10 +93,10 @@ async def _serve(
 
 def _tell(folder: Path, served: Served) -> None:
     for warning in served.fan_out.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        tell(f"warning: {warning}")
     say(summary_of(served.fan_out, what=f"serving {folder} as {served.share.id} on {served.address}"))
     for line in trouble_of(served.fan_out):
-        click.echo(line, err=True)
+        tell(line)
     if served.address.startswith(LOOPBACK):
         say("only guests on this machine can reach it there; --listen ADDR names another address")
 

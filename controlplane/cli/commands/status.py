@@ -10,6 +10,7 @@ import click
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.options import output_option
 from controlplane.cli.session import fast_loop, say, with_plane
+from weft.terminal import show, show_block
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,11 +66,11 @@ def command(vm: str | None, classes: tuple[str, ...], failed: bool, is_watch: bo
         case "json":
             _print([status_view.vm_row(view) for view in shown], output)
         case "name":
-            click.echo("".join(f"{view.vm}\n" for view in shown), nl=False)
+            show(*(view.vm for view in shown))
         case _ if vm is not None:
             _print_vm(views, output)
         case _ if not views:
-            say(_nobody(classes))
+            say(*_nobody(classes))
         case _:
             _print_fleet(views, shown, classes, output)
 
@@ -78,10 +79,10 @@ def _print_fleet(views: Sequence[VmView], shown: Sequence[VmView], classes: Sequ
     from controlplane.cli import status_view
     from controlplane.cli.output import Row, counted
 
-    click.echo(status_view.counts_table(views, classes) + "\n")
+    show_block(status_view.counts_table(views, classes), end="\n\n")
     reasons = status_view.reasons_table(views)
     if reasons:
-        click.echo(reasons + "\n")
+        show_block(reasons, end="\n\n")
     states = status_view.states_of(views)
     lists_all = len(shown) <= ALL_LISTED or output == "wide"
     listed = [view for view in shown if lists_all or states[view.vm] != "ok"]
@@ -104,10 +105,11 @@ def _print_vm(views: Sequence[VmView], output: str) -> None:
     for view in views:
         say(f"{view.vm}: {status_view.vm_state(view)}" + (f" ({view.problem})" if view.problem else ""))
         card = status_view.vm_card(view)
-        click.echo(format_fields({name: value for name, value in card.items() if value not in (None, "", [])}))
+        show_block(format_fields({name: value for name, value in card.items() if value not in (None, "", [])}))
         rows = status_view.share_rows(view)
         if rows:
-            click.echo("\n" + format_listing(status_view.SHARE_COLUMNS, rows, output))
+            show("")
+            show_block(format_listing(status_view.SHARE_COLUMNS, rows, output))
         step = status_view.next_step([view])
         if step and not step.startswith(f"weft status {view.vm}"):
             say(f"  try: {step}")
@@ -116,16 +118,16 @@ def _print_vm(views: Sequence[VmView], output: str) -> None:
 
 
 def _print(rows: Sequence[Row], output: str) -> None:
-    from controlplane.cli.output import format_listing
+    from controlplane.cli.listing import show_listing
     from controlplane.cli.status_view import VM_COLUMNS
 
-    click.echo(format_listing(VM_COLUMNS, rows, output))
+    show_listing(VM_COLUMNS, rows, output)
 
 
-def _nobody(classes: Sequence[str]) -> str:
+def _nobody(classes: Sequence[str]) -> tuple[str, str]:
     if classes:
-        return f"no VM is in class {' or '.join(classes)}\n  try: weft class add {classes[0]} VM…"
-    return "no VM has a share or has reported yet\n  try: weft publish ID --from SRC --vm VM"
+        return f"no VM is in class {' or '.join(classes)}", f"  try: weft class add {classes[0]} VM…"
+    return "no VM has a share or has reported yet", "  try: weft publish ID --from SRC --vm VM"
 
 
 def _watch(vm: str | None, classes: tuple[str, ...], failed: bool, output: str) -> None:

@@ -60,7 +60,7 @@ def _address(text: str) -> tuple[str, int]:
 
 
 async def _up(
-    host: str, port: int, store: Path | None, vm: VmId | None, arguments: list[str], tell: Callable[[str], None]
+    host: str, port: int, store: Path | None, vm: VmId | None, arguments: list[str], tell: Callable[..., None]
 ) -> None:
     from controlplane.broker import EmbeddedBroker
     from controlplane.local_guest import LocalGuest
@@ -87,7 +87,7 @@ async def _up(
             tell(f"guest    {vm}")
             ends[f"guest {vm}"] = guest.ended
         server = "" if broker.url == DEFAULT_SERVER else f" -s {broker.url}"
-        tell(f"ready    weft publish files --from SRC --vm {vm or 'VM'} --wait{server}\nCtrl-C ends it")
+        tell(f"ready    weft publish files --from SRC --vm {vm or 'VM'} --wait{server}", "Ctrl-C ends it")
         stack.callback(tell, "stopping")
         async with asyncio.TaskGroup() as group:
             for name, ended in ends.items():

@@ -11,6 +11,7 @@ from controlplane.cli.command import group
 from controlplane.cli.options import Duration, each_vm, output_option, yes_option
 from controlplane.cli.output import counted, natural
 from controlplane.cli.session import say, with_plane
+from weft.terminal import show_block, show_json, tell
 
 if TYPE_CHECKING:
     from controlplane.forgetting import Forgotten
@@ -46,7 +47,7 @@ def list_vms(output: str) -> None:
     from controlplane.cli.vm_view import KNOWN_VM_COLUMNS, known_vm_row
 
     rows = [known_vm_row(view) for view in sorted(views, key=lambda view: natural(view.vm))]
-    print_listing(KNOWN_VM_COLUMNS, rows, output, if_none="no VM is known yet\n  try: weft class create CLASS VM…")
+    print_listing(KNOWN_VM_COLUMNS, rows, output, if_none=("no VM is known yet", "  try: weft class create CLASS VM…"))
 
 
 @command.command("info")
@@ -68,7 +69,10 @@ def info(vm: str, output: str) -> None:
     from controlplane.cli.vm_view import vm_card
 
     card = vm_card(view)
-    click.echo(format_json(card) if output == "json" else format_fields(without_nothing(card)))
+    if output == "json":
+        show_json(format_json(card))
+    else:
+        show_block(format_fields(without_nothing(card)))
 
 
 @command.command("forget")
@@ -104,5 +108,5 @@ def forget(vms: tuple[str, ...], stale_s: float | None, assume_yes: bool) -> Non
         say("no VM has been silent for so long")
         return
     for warning in forgotten.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        tell(f"warning: {warning}")
     say(f"forgot {counted(len(forgotten.vms), 'VM')} ({counted(forgotten.messages, 'message')} removed)")

@@ -13,6 +13,7 @@ from controlplane.cli.options import output_option, target_options, timeout_opti
 from controlplane.cli.outcome import outcome_record
 from controlplane.cli.output import format_json
 from controlplane.cli.session import with_plane
+from weft.terminal import show_json, tell
 
 if TYPE_CHECKING:
     from controlplane.plane import ControlPlane
@@ -41,10 +42,10 @@ def command(share_id: str, classes: tuple[str, ...], vms: tuple[str, ...], timeo
 
     outcome = with_plane(work)
     if not (outcome.converged or outcome.failed or outcome.waiting):
-        click.echo(f"weft: cannot wait for {share_id!r}: no VM is to have it\n  try: weft info {share_id}", err=True)
+        tell(f"weft: cannot wait for {share_id!r}: no VM is to have it", f"  try: weft info {share_id}")
         leave(FAILED)
     if output == "json":
-        click.echo(format_json(outcome_record(outcome)))
+        show_json(format_json(outcome_record(outcome)))
     else:
         report_outcome(outcome, timeout_s=timeout_s)
     if not outcome.is_converged:

@@ -81,7 +81,12 @@ def test_a_lost_key_is_never_replaced(made: Path, capsys: Capture) -> None:
 
 def test_without_keys_the_next_command_is_named(auth: Path, capsys: Capture) -> None:
     """For guests, operators, listing and enrolling alike."""
-    for command in (["auth", "guest", "vm-1"], ["auth", "operator", "ann"], ["auth", "list"], ["enroll", "vm-1"]):
+    for command in (
+        ["auth", "guest", "vm-1"],
+        ["auth", "operator", "ann"],
+        ["auth", "list"],
+        ["enroll", "vm-1", "--installed"],
+    ):
         assert run(command) == 1
         assert "run 'weft auth init'" in capsys.readouterr().err
     assert not auth.exists()
@@ -114,7 +119,12 @@ def test_several_guests_need_a_place_each(made: Path, tmp_path: Path, capsys: Ca
 @pytest.mark.parametrize("name", ["vm.1", "*", ">", "a b", "a/b", "", "-x"])
 def test_a_name_must_be_one_token(made: Path, capsys: Capture, name: str) -> None:
     """It becomes part of the subjects that the user may use."""
-    for command in (["auth", "guest"], ["auth", "operator"], ["enroll"], ["enroll", "--no-auth"]):
+    for command in (
+        ["auth", "guest"],
+        ["auth", "operator"],
+        ["enroll", "--installed"],
+        ["enroll", "--installed", "--no-auth"],
+    ):
         assert run([*command, "--", name]) == 1
         assert "cannot use" in capsys.readouterr().err
     assert AuthDirectory(made).users() == ()
@@ -161,7 +171,7 @@ def test_show_names_every_role(capsys: Capture) -> None:
 def test_enroll_gives_each_vm_credentials_of_its_own(made: Path, tmp_path: Path, capsys: Capture) -> None:
     """One file per VM, mode 0600, with its id and the broker's address."""
     out = tmp_path / "enrolled"
-    assert run(["enroll", "vm-1", "vm-2", "--server", "tls://n1:4222", "--out", str(out)]) == 0
+    assert run(["enroll", "vm-1", "vm-2", "--installed", "--server", "tls://n1:4222", "--out", str(out)]) == 0
     texts = {vm: (out / f"{vm}.yaml").read_text() for vm in ("vm-1", "vm-2")}
     assert all(f'vm = "{vm}"' in text and "tls://n1:4222" in text for vm, text in texts.items())
     assert len({line.strip() for text in texts.values() for line in text.splitlines() if line.strip()[:2] == "SU"}) == 2
@@ -171,12 +181,12 @@ def test_enroll_gives_each_vm_credentials_of_its_own(made: Path, tmp_path: Path,
 
 def test_enroll_prints_one_document_per_vm(auth: Path, capsys: Capture) -> None:
     """Several scripts in a row would make the last VM win, so they need files."""
-    assert run(["enroll", "vm-1", "vm-2", "--no-auth", "--server", "nats://n1:4222"]) == 0
+    assert run(["enroll", "vm-1", "vm-2", "--installed", "--no-auth", "--server", "nats://n1:4222"]) == 0
     assert [text.startswith("#cloud-config\n") for text in capsys.readouterr().out.split("---\n")] == [True, True]
-    assert run(["enroll", "vm-1", "vm-2", "--no-auth", "--format", "shell"]) == 2
+    assert run(["enroll", "vm-1", "vm-2", "--installed", "--no-auth", "--format", "shell"]) == 2
 
 
 def test_enroll_warns_of_an_address_that_guests_cannot_use(auth: Path, capsys: Capture) -> None:
     """The default is this machine, which the guest would take for itself."""
-    assert run(["enroll", "vm-1", "--no-auth"]) == 0
+    assert run(["enroll", "vm-1", "--installed", "--no-auth"]) == 0
     assert "means the guest itself" in capsys.readouterr().err

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from weft.distribution import install_command
+
 pytestmark = pytest.mark.integration
 
 SCRIPT = """
@@ -40,5 +42,5 @@ def test_missing_packages_are_named() -> None:
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
 
     assert said.returncode == 1
-    assert "pip install 'weft[operator]'" in said.stderr
+    assert install_command("operator") in said.stderr
     assert "Traceback" not in said.stderr

@@ -18,6 +18,7 @@ import pytest
 from controlplane.demo.checks import Process, descendants_of, is_alive
 from controlplane.demo.steps import STORY
 from tests.parts.leftovers import find_leftovers, remove_leftovers
+from weft.distribution import install_command
 
 pytestmark = pytest.mark.integration
 DEADLINE_S = 120.0
@@ -141,7 +142,7 @@ async def test_an_interrupted_demo_leaves_nothing(home: Path, number: signal.Sig
     ("program", "advice"),
     [
         pytest.param("fusermount3", "apt-get install fuse3", id="no FUSE"),
-        pytest.param("rclone", "pip install 'weft[rclone]'", id="no rclone"),
+        pytest.param("rclone", install_command("rclone"), id="no rclone"),
     ],
 )
 async def test_what_is_missing_is_named_before_anything_starts(home: Path, program: str, advice: str) -> None:
