@@ -19,8 +19,11 @@ from weft.errors import (
     StreamMissingError,
 )
 from weft.link import Link
+from weft.wire.subjects import IMPORTED_API
 
 API = "$JS.API."
+_IMPORTING = frozenset({"operator", "observer"})
+"""Roles whose accounts import the API; everybody else asks in the account that has the streams."""
 REQUEST_TIMEOUT_S = 5.0
 
 STREAM_NOT_FOUND = 10059
@@ -82,7 +85,7 @@ async def ask(link: Link, question: str, body: Mapping[str, Any] | None = None, 
     """
     data = json.dumps(body).encode() if body is not None else b""
     try:
-        answer = await link.request(API + question, data, timeout_s=REQUEST_TIMEOUT_S)
+        answer = await link.request(api_subject(link, question), data, timeout_s=REQUEST_TIMEOUT_S)
     except NoRespondersError as exc:
         raise no_jetstream() from exc
     reply: dict[str, Any] = json.loads(answer.data)
@@ -90,6 +93,12 @@ async def ask(link: Link, question: str, body: Mapping[str, Any] | None = None, 
     if error:
         raise _translated(error, stream)
     return reply
+
+
+def api_subject(link: Link, question: str) -> str:
+    """Name the subject on which this connection's user asks JetStream's API *question*."""
+    user = link.user
+    return (IMPORTED_API if user is not None and user.role in _IMPORTING else API) + question
 
 
 def no_jetstream() -> NoJetStreamError:

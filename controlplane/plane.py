@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import getpass
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -33,7 +32,8 @@ class ControlPlane(Serving, CheckingUp, Connections, Rolling, Forgetting, Exchan
     Args:
         connection: A client of the caller's, which stays open, or a link, which is connected and closed with this.
         roster: Where classes come from, None for the catalog.
-        operator: Who is noted as the author of changes, None for the user of this process.
+        operator: On whose behalf changes are made; the user of the credentials is noted in any case. Without
+            credentials it is who did it, and None is the user of this process.
     """
 
     def __init__(self, connection: Client | Link, roster: Roster | None = None, operator: str | None = None) -> None:
@@ -41,7 +41,7 @@ class ControlPlane(Serving, CheckingUp, Connections, Rolling, Forgetting, Exchan
         catalog = Catalog(link)
         publisher = Publisher(link, catalog, roster=roster, now_ms=lambda: round(catalog.now_s() * 1000))
         commands = Commands(link, catalog, publisher)
-        super().__init__(link, catalog, publisher, commands, roster, operator or _this_user())
+        super().__init__(link, catalog, publisher, commands, roster, operator or "")
 
     @classmethod
     def connect(
@@ -60,7 +60,7 @@ class ControlPlane(Serving, CheckingUp, Connections, Rolling, Forgetting, Exchan
             servers: Broker URLs; the options' own where empty.
             creds: Credentials file.
             roster: Where classes come from.
-            operator: Who is noted as the author.
+            operator: On whose behalf changes are made.
             options: Everything else about the connection.
 
         Raises:
@@ -98,10 +98,3 @@ class ControlPlane(Serving, CheckingUp, Connections, Rolling, Forgetting, Exchan
             StreamSettingsError: A stream has settings that cannot be changed in place.
         """
         return await ensure(self._link, replicas=replicas, events_age_s=events_age_s)
-
-
-def _this_user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"

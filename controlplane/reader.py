@@ -1,4 +1,4 @@
-"""Reading a stream's last messages: many at once through one short-lived consumer, few through the leader."""
+"""Reading a stream's last messages: many at once by Direct Get, few through the leader."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from controlplane.consumer import consume
+from controlplane.direct import read_stored
 from controlplane.jetstream import StreamFacts, first_message_after, last_message, message_at
 from controlplane.jetstream import stream_facts as ask_facts
 from controlplane.stored import StoredMessage
@@ -75,7 +74,7 @@ async def read_complete(link: Link, stream: str, subjects: str, *, after: Readin
     """
     Read the last message on every subject, complete as of what the leader has now.
 
-    Consumers may be served by a replica that lags, so the leader's ``last_seq`` is asked first, and the reading
+    Direct Get may be answered by a replica that lags, so the leader's ``last_seq`` is asked first, and the reading
     counts only once it was reached.
 
     Args:
@@ -122,9 +121,7 @@ async def _is_continued(link: Link, stream: str, reading: Reading | None) -> boo
     return abs(found.stored_at_s - known.stored_at_s) < SAME_TIME_S
 
 
-async def read_messages(
-    link: Link, stream: str, subjects: str, *, after_seq: int = 0, last_per_subject: bool = True
-) -> list[StoredMessage]:
+async def read_messages(link: Link, stream: str, subjects: str, *, after_seq: int = 0) -> list[StoredMessage]:
     """
     Read what the stream holds now, once, in order.
 
@@ -132,13 +129,9 @@ async def read_messages(
         link: Connected.
         stream: The stream.
         subjects: Wildcard of what is wanted.
-        after_seq: Leave out everything up to this sequence; with it every later message is read.
-        last_per_subject: From the beginning, read only the last message on each subject.
+        after_seq: Leave out everything up to this sequence.
 
     Raises:
         BrokerUnreachableError: The broker was lost or fell silent, or a message was lost on the way.
     """
-    position: dict[str, Any] = {"deliver_policy": "last_per_subject" if last_per_subject else "all"}
-    if after_seq:
-        position = {"deliver_policy": "by_start_sequence", "opt_start_seq": after_seq + 1}
-    return [message async for message in consume(link, stream, subjects, position)]
+    return [message async for message in read_stored(link, stream, subjects, after_seq=after_seq)]

@@ -16,18 +16,21 @@ from weft.errors import StreamMissingError, StreamSettingsError
 from weft.link import Link
 from weft.wire.subjects import (
     CATALOG_BUCKET,
+    CATALOG_PREFIX,
     CATALOG_STREAM,
+    EVENTS_ALL,
     EVENTS_OPERATOR_ALL,
     EVENTS_STREAM,
     EVENTS_VM_ALL,
     LIVE_TEMPLATE,
     MOUNTS_ALL,
     MOUNTS_STREAM,
+    REPEATED_CATALOG_PREFIX,
+    REPEATED_EVENTS_PREFIX,
+    REPEATED_STATUS_PREFIX,
     STATUS_ALL,
     STATUS_STREAM,
 )
-
-CATALOG_PREFIX = f"$KV.{CATALOG_BUCKET}."
 
 MAX_CONSUMERS = 100_000
 """Explicit, because a server falls back to 1000 without it; weft itself needs a few at a time."""
@@ -84,7 +87,13 @@ STREAMS = (
     StreamSpec(
         STATUS_STREAM,
         STATUS_STREAM,
-        {**_COMMON, "subjects": [STATUS_ALL], "max_msgs_per_subject": STATUS_MESSAGES, "discard": "new"},
+        {
+            **_COMMON,
+            "subjects": [STATUS_ALL],
+            "max_msgs_per_subject": STATUS_MESSAGES,
+            "discard": "new",
+            "republish": {"src": STATUS_ALL, "dest": REPEATED_STATUS_PREFIX + "{{wildcard(1)}}"},
+        },
     ),
     StreamSpec(
         EVENTS_STREAM,
@@ -94,6 +103,7 @@ STREAMS = (
             "subjects": [EVENTS_VM_ALL, EVENTS_OPERATOR_ALL],
             "discard": "old",
             "max_age": EVENTS_MAX_AGE_NS,
+            "republish": {"src": EVENTS_ALL, "dest": REPEATED_EVENTS_PREFIX + ">", "headers_only": True},
         },
     ),
     StreamSpec(
@@ -104,9 +114,10 @@ STREAMS = (
             "subjects": [CATALOG_PREFIX + ">"],
             "max_msgs_per_subject": CATALOG_HISTORY,
             "discard": "new",
-            "allow_rollup_hdrs": True,
+            "allow_rollup_hdrs": False,
             "deny_delete": True,
             "allow_batched": True,
+            "republish": {"src": CATALOG_PREFIX + ">", "dest": REPEATED_CATALOG_PREFIX + ">", "headers_only": True},
         },
     ),
 )

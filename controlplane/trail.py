@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from controlplane.authorship import split_act
 from controlplane.following import follow_messages
 from controlplane.stored import StoredMessage
 from weft.errors import DecodeError, SubjectError
@@ -25,12 +26,14 @@ class TrailEntry:
         stored_at: When the broker stored it, by its clock.
         kind: What happened, as ``share.failed`` or ``publish``.
         event: A guest's, or an operator's.
+        checked: The operator's name where the broker checked it, else empty: the event says one, and it is only a claim.
     """
 
     seq: int
     stored_at: datetime
     kind: str
     event: Event | OperatorEvent
+    checked: str = ""
 
     def is_about(self, share_id: ShareId) -> bool:
         """Say whether it is about this share."""
@@ -52,7 +55,10 @@ def build_entry(message: StoredMessage) -> TrailEntry | None:
         return None
     if isinstance(event, Event) and event.vm != vm:
         return None  # the broker lets a guest write below its own name only; the text could say anything
-    return TrailEntry(message.seq, datetime.fromtimestamp(message.stored_at_s, UTC), kind, event)
+    checked = ""
+    if isinstance(event, OperatorEvent):
+        checked, kind = split_act(kind, event)
+    return TrailEntry(message.seq, datetime.fromtimestamp(message.stored_at_s, UTC), kind, event, checked)
 
 
 async def read_trail(

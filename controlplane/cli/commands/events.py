@@ -30,6 +30,9 @@ def command(follow: bool, vm: str | None, share_id: str | None, since_s: float |
     In the order they were stored; ``-o json`` prints one object per line. How long they are kept is
     chosen with ``weft init --events-age``.
 
+    An operator's name is the one in the credentials, which the broker checked. Where it checks none,
+    the name is what the writer says, and ends with a question mark.
+
     \b
     Examples:
       weft events
