@@ -129,7 +129,7 @@ class Answers:
             self._finish(status, headers)
             return
         before = int(headers.get("Nats-Last-Sequence", 0))
-        last = self._messages[-1].seq if self._messages else before
+        last = self._messages[-1].seq if self._messages else 0
         self.has_gap = self.has_gap or before != last
         seq, at_s = int(headers["Nats-Sequence"]), parse_time_s(headers["Nats-Time-Stamp"])
         self._messages.append(StoredMessage(headers["Nats-Subject"], seq, msg.data, at_s))

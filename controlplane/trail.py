@@ -26,7 +26,7 @@ class TrailEntry:
         stored_at: When the broker stored it, by its clock.
         kind: What happened, as ``share.failed`` or ``publish``.
         event: A guest's, or an operator's.
-        checked: The operator's name where the broker checked it, else empty: the event says one, and it is only a claim.
+        checked: The operator's name where the broker checked it; the one that the event says is only a claim.
     """
 
     seq: int

@@ -32,10 +32,12 @@ class Made:
 
     Attributes:
         is_new: The realm is new.
-        voided: Users of an older version whose credentials are good for nothing now.
+        is_upgraded: An older version made the realm.
+        voided: Users of that version whose credentials are good for nothing now.
     """
 
     is_new: bool
+    is_upgraded: bool = False
     voided: tuple[User, ...] = ()
 
 
@@ -74,13 +76,14 @@ class AuthDirectory:
         Raises:
             ConfigError: The directory cannot be written, or a key of an existing realm is missing.
         """
-        is_new = not self.exists
+        is_new, is_upgraded = not self.exists, False
         ensure_private_directory(self.path)
         voided: tuple[User, ...] = ()
         if is_new:
             self._write_keys(_KEY_NAMES)
             self._write_realm(int(now_s))
         elif (realm := self._realm())["schema"] < SCHEMA:
+            is_upgraded = True
             # Only what that version did not have: a key of its own that is lost must not be replaced.
             self._write_keys(_KEYS_SINCE_2)
             # Their tokens name the account of the streams, where these roles are let in no more.
@@ -94,7 +97,7 @@ class AuthDirectory:
         if not self.nats_conf.exists():
             template = find_data_file("nats-single.conf").read_text()
             replace_file(self.nats_conf, template.replace(STORE_IN_TEMPLATE, str(self.path / "store")), mode=0o644)
-        return Made(is_new, voided)
+        return Made(is_new, is_upgraded, voided)
 
     def issue(self, role: Role, name: str, *, now_s: float, lifetime_s: float | None = None) -> Issued:
         """

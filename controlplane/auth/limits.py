@@ -28,8 +28,6 @@ CONNECTIONS: Mapping[Account, int] = {
 Ten thousand guests twice over, since after a power cut the broker still counts the connections it has not missed yet,
 and some to spare. All together stay below the 65,536 that a server takes, so guests never shut operators out.
 """
-CONSUMERS = 100
-"""Weft makes none; an admin may look with other tools."""
 MEMORY_BYTES = 64 * 1024 * 1024
 """Weft's streams are on disk."""
 
@@ -57,7 +55,8 @@ def limits_of(account: Account | None) -> dict[str, Any]:
         "mem_storage": MEMORY_BYTES,
         "disk_storage": UNLIMITED,
         "streams": len(STREAMS),
-        "consumer": CONSUMERS,
+        # A stream may ask for no more than its account has, and only admins can make any.
+        "consumer": UNLIMITED,
     }
 
 

@@ -20,7 +20,7 @@ class RealmKeys:
     Attributes:
         operator: States what the accounts are.
         system: The broker's own account, which nobody here uses.
-        accounts: The one that holds streams and catalog, and those of guests, operators and observers, which hold nothing.
+        accounts: The one that holds streams and catalog, and those of everybody else, which hold nothing.
         signing: For each role the key that makes users of it; the account's token ties the permissions to the key.
     """
 

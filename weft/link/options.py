@@ -29,8 +29,8 @@ class LinkOptions:
         tls_cert: Client certificate; needs *tls_key*.
         tls_key: Its private key.
         tls_first: Begin with TLS instead of plain text, for a broker that is set to ``handshake_first``.
-        inbox_prefix: Where answers arrive; a guest may subscribe to nothing but its own. Unless it is given, an operator's
-            is below the name that its credentials say.
+        inbox_prefix: Where answers arrive; a guest may subscribe to nothing but its own. An operator's is below the
+            name in its credentials unless another is given.
         connect_timeout_s: Seconds one connection attempt may take.
         ping_interval_s: Seconds between pings; a silent broker is given up after three. At most 20.
         reconnect_cap_s: Longest wait between two attempts; each is drawn from zero to a doubling bound below it.

@@ -86,7 +86,7 @@ def event_vm(text: str) -> tuple[VmId | None, str]:
     Take an audit subject apart.
 
     Returns:
-        The VM, None for an operator's act, and what happened; an operator's name, where it was checked, stands before it.
+        The VM, None for an operator's act, and what happened, with the operator's name before it where it was checked.
 
     Raises:
         SubjectError: it is no audit subject of a VM id.

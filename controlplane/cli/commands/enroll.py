@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 import click
 
-from controlplane.cli.auth_options import auth_directory_option, lifetime_option, out_option
+from controlplane.cli.auth_options import auth_directory_option, lifetime_option
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.options import each_vm
+from controlplane.cli.secret_output import out_option, plan_files, refuse_open_stdout, write_files
 from controlplane.cli.session import link_options, say
 from controlplane.cli.textfile import read_text
 
@@ -29,7 +30,13 @@ SUFFIXES = {"cloud-init": "yaml", "shell": "sh"}
 @lifetime_option
 @auth_directory_option
 def command(
-    vms: tuple[str, ...], form: str, no_auth: bool, out: str | None, lifetime_s: float | None, directory: Path
+    vms: tuple[str, ...],
+    form: str,
+    no_auth: bool,
+    out: str | None,
+    force: bool,
+    lifetime_s: float | None,
+    directory: Path,
 ) -> None:
     """
     Print what a new guest VM needs to join: its id, the broker's address, and credentials of its own.
@@ -38,12 +45,15 @@ def command(
 
     \b
     Examples:
-      weft enroll vm-7 --server tls://broker.example:4222 > user-data
+      weft enroll vm-7 --server tls://broker.example:4222 --out vm-7.yaml
       weft enroll vm-7 --format shell --server tls://broker.example:4222 | ssh root@vm-7 sh
       weft enroll vm-{01..30} --server tls://broker.example:4222 --out enrolled
     """
     if form == "shell" and len(vms) > 1 and not out:
         raise click.UsageError("cannot print several scripts after each other: add --out DIR")
+    files = plan_files(vms, out, f".{SUFFIXES[form]}", force=force) if out else None
+    if files is None and not no_auth:
+        refuse_open_stdout("a guest's credentials")
     guests = _guests(vms, directory=None if no_auth else directory, lifetime_s=lifetime_s)
     from weft.deploy import find_data_file
 
@@ -52,14 +62,8 @@ def command(
     template = find_data_file("cloud-init.yaml").read_text()
     build = build_cloud_init if form == "cloud-init" else build_shell
     texts = {guest.vm: build(template, guest) for guest in guests}
-    if out:
-        from controlplane.auth.files import ensure_private_directory, replace_file
-
-        ensure_private_directory(Path(out))
-        for vm, text in texts.items():
-            path = Path(out) / f"{vm}.{SUFFIXES[form]}"
-            replace_file(path, text, mode=0o600)
-            say(f"wrote {path}")
+    if files is not None:
+        write_files(files, {str(vm): text for vm, text in texts.items()})
     else:
         click.echo("---\n".join(texts.values()), nl=False)
 
@@ -69,13 +73,15 @@ def _guests(vms: tuple[str, ...], *, directory: Path | None, lifetime_s: float |
     from controlplane.auth.roles import Role
     from controlplane.enrollment import Enrollment
     from weft.errors import ConfigError
-    from weft.link.options import with_scheme
+    from weft.link.options import without_login
     from weft.wire.ids import parse_vm_id
 
     ids = [parse_vm_id(vm) for vm in dict.fromkeys(vms)]
     options = link_options()
     tls_ca = None if options.tls_ca is None else read_text(str(options.tls_ca))
-    servers = [with_scheme(server) for server in options.servers]
+    servers = [without_login(server) for server in options.servers]
+    if any("@" in server for server in options.servers):
+        say("warning: the login in the broker's address is yours, and left out of what a guest gets")
     for server in servers:
         _warn_of(server, has_tls=tls_ca is not None)
     if directory is None:

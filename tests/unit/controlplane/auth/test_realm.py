@@ -7,8 +7,8 @@ import re
 import pytest
 
 from controlplane.auth.jwt import Key, KeyKind, claims_of
-from controlplane.auth.realm import RealmKeys, build_accounts_conf, build_user
 from controlplane.auth.limits import CONNECTIONS
+from controlplane.auth.realm import RealmKeys, build_accounts_conf, build_user
 from controlplane.auth.roles import NAME, STREAMS, Account, Act, Role, account_of, grants_of, passages_of
 from weft.wire.ids import parse_vm_id
 from weft.wire.subjects import event_subject, inbox_prefix, live_subject, status_subject, subject
