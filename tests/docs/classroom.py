@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -16,6 +17,7 @@ from tests.docs.console import INTERRUPT, Typed, prints_as_said, read_console
 from tests.parts.realm import Realm
 from tests.parts.told_guest import ToldGuest
 from weft.errors import ErrorCode
+from weft.link import Link
 from weft.wire.share import ShareMount
 from weft.wire.status import ShareError, ShareState, ShareStatus
 
@@ -92,7 +94,10 @@ async def type_until_interrupted(typed: Typed, directory: Path, environ: Mapping
 
 async def try_page(page: Path, realm: Realm, directory: Path) -> None:
     """Type every command of *page* in *directory* as the operator ann, and expect what the page says that it prints."""
-    async with realm.connected(Role.ADMIN, "root") as link:
+    root = realm.options(Role.ADMIN, "root")
+    assert root.creds is not None
+    shutil.copy(root.creds, directory / "root.creds")
+    async with Link(root) as link:
         await ensure(link)
     environ = {"NATS_URL": realm.broker.url, "NATS_CREDS": str(realm.options(Role.OPERATOR, "ann").creds)}
     async with AsyncExitStack() as stack:
