@@ -16,18 +16,22 @@ from weft.deploy import find_data_file
 
 from agent import Subscriber
 from controlplane import ControlPlane
-from controlplane.auth.roles import STREAMS, Role
+from controlplane.auth.jwt import Key, KeyKind, build_token
+from controlplane.auth.roles import STREAMS, Account, Role
 from controlplane.authorship import shown_author
 from controlplane.batch import Refused, Stored
 from controlplane.ingest import Outgoing, store
 from controlplane.jetstream import last_message
 from controlplane.reader import read_complete
 from controlplane.repeats import stored_subject
+from controlplane.streams import ensure
 from tests.parts.broker import nats_server
 from tests.parts.realm import Realm, not_refused
 from tests.parts.shares import bind
 from weft.errors import BrokerDeniedError, BrokerError
-from weft.link import Link
+from weft.finding import Verdict
+from weft.link import Link, LinkOptions
+from weft.link.credentials import Credentials
 from weft.wire.codec import decode_message
 from weft.wire.digest import share_digest
 from weft.wire.events import OperatorEvent, encode_event
@@ -151,6 +155,10 @@ async def test_read_only_operator_sees_everything_and_publishes_nothing(realm: R
             assert [record.share.id for record in await observer.shares()] == ["docs"]
             assert len(await observer.status()) == len(VMS)
             assert set((await observer.sync(dry_run=True)).unchanged) == set(VMS)
+            assert set(await observer.classes()) == {"algebra"}
+            assert [edition.who for edition in await observer.history("docs")] == ["ann"]
+            assert {entry.checked async for entry in observer.events()} == {"ann"}
+            assert [found for found in await observer.check_up() if found.verdict is Verdict.BAD] == []
             assert observer.link.denied_subjects == frozenset()
             with pytest.raises(BrokerError):
                 await observer.create_class("geometry")
@@ -256,6 +264,40 @@ async def test_another_realms_user_is_refused(realm: Realm, tmp_path: Path) -> N
     stranger.broker = realm.broker
     with pytest.raises(BrokerDeniedError):
         await Link(stranger.options(Role.OPERATOR, "ann")).connect()
+
+
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.OBSERVER])
+async def test_credentials_of_an_older_weft_let_nobody_in_beside_the_streams(realm: Realm, role: Role) -> None:
+    """They name the account of the streams, where keys of these roles count no more; a guest's are what they were."""
+    keys, user = realm.auth.load_keys(), Key.generate(KeyKind.USER)
+    claims = {"type": "user", "issuer_account": keys.accounts[Account.CONTROL].public}
+    token = build_token(
+        claims, name="ann", subject=user.public, issuer=keys.signing[role], issued_at_s=int(time.time())
+    )
+    path = realm.auth.path / "old.creds"
+    path.write_text(Credentials(token, user.seed).as_text())
+    with pytest.raises(BrokerDeniedError):
+        await Link(LinkOptions(servers=(realm.broker.url,), creds=path)).connect()
+
+
+async def test_an_older_realm_keeps_its_guests(tmp_path: Path) -> None:
+    """A guest that was enrolled before comes back with the same file, after accounts.conf was brought up to date."""
+    older = Realm(tmp_path)
+    creds = tmp_path / "guest.creds"
+    creds.write_text(older.auth.issue(Role.GUEST, "vm-1", now_s=time.time()).creds)
+    (older.auth.path / "realm.json").write_text('{"schema": 1, "made_at_s": 1000}')
+    for name in ("weft-operators", "weft-observers", "sign-admin"):
+        (older.auth.path / "keys" / f"{name}.nk").unlink()
+    made = older.auth.init(now_s=time.time())
+    assert (made.is_new, made.is_upgraded) == (False, True)
+    older.broker.config = older.config()
+    async with asyncio.timeout(PATIENCE_S), older.broker:
+        async with older.connected(Role.ADMIN, "root") as root:
+            await ensure(root)
+        guest = LinkOptions(servers=(older.broker.url,), creds=creds, inbox_prefix="_INBOX_vm-1")
+        async with Link(guest) as link:
+            answer = await link.request("weft.status.vm-1", b"here", timeout_s=PATIENCE_S)
+    assert json.loads(answer.data) == {"stream": "weft-status", "seq": 1}
 
 
 @pytest.mark.parametrize("name", ["nats.conf", "nats-cluster.conf"])
