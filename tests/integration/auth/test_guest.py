@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from nats.aio.msg import Msg
 
 from agent import Subscriber
-from controlplane.auth.limits import GUEST_PAYLOAD_BYTES
-from controlplane.auth.roles import Role
+from controlplane.auth import limits
+from controlplane.auth.limits import GUEST_PAYLOAD_BYTES, GUEST_SUBSCRIPTIONS
+from controlplane.auth.roles import Account, Role
 from controlplane.jetstream import last_message
 from controlplane.streams import ensure
 from tests.parts.realm import Realm, not_refused
 from tests.parts.shares import bind, encoded_set
-from weft.errors import NoRespondersError, PayloadTooLargeError
+from weft.errors import BrokerError, NoRespondersError, PayloadTooLargeError
 from weft.link import Link
 from weft.wire.share import ShareMount
 from weft.wire.status import ErrorCode, Mode, ShareError, ShareState, ShareStatus, VmStatus, encode_status
@@ -263,3 +265,41 @@ async def test_a_report_of_a_thousand_failed_shares_fits(realm: Realm, operator:
         with pytest.raises(PayloadTooLargeError):
             await guest.publish("weft.status.vm-1", b"x" * (GUEST_PAYLOAD_BYTES + 1))
     assert await stored(operator, STATUS_STREAM, "weft.status.vm-1") == report
+
+
+async def test_a_guest_that_subscribes_without_end_is_thrown_out(realm: Realm, operator: Link) -> None:
+    """It loses its connection, and nobody else notices."""
+    thrown_out = asyncio.Event()
+
+    async def keep(msg: Msg) -> None:
+        raise AssertionError(msg.subject)
+
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        realm.connected(Role.GUEST, "vm-2") as other,
+        realm.connected(Role.GUEST, "vm-1") as guest,
+    ):
+        guest.on_disconnected(thrown_out.set)
+        for number in range(GUEST_SUBSCRIPTIONS + 1):
+            await guest.subscribe(f"_INBOX_vm-1.{number}", keep)
+        await thrown_out.wait()
+        await other.request("weft.status.vm-2", b"still here", timeout_s=PATIENCE_S)
+
+
+async def test_guests_that_take_every_connection_leave_operators_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool of connections is the guests' own; here it is of two."""
+    monkeypatch.setattr(limits, "CONNECTIONS", {**limits.CONNECTIONS, Account.GUESTS: 2})
+    small = Realm(tmp_path)
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        small.broker,
+        small.connected(Role.GUEST, "vm-1"),
+        small.connected(Role.GUEST, "vm-1"),
+    ):
+        with pytest.raises(BrokerError, match="maximum account active connections"):
+            async with small.connected(Role.GUEST, "vm-2"):
+                raise AssertionError("a third guest got in")
+        async with small.connected(Role.OPERATOR, "ann") as operator:
+            await operator.flush()
