@@ -59,12 +59,16 @@ class StreamFacts:
         created: When it was made; another time means another stream under the same name.
         now_s: The broker's clock as it answered, as a Unix time.
         config: Its settings as the API writes them.
+        messages: How many it has.
+        subjects: How many subjects they are on.
     """
 
     last_seq: int
     created: str
     now_s: float
     config: Mapping[str, Any]
+    messages: int
+    subjects: int
 
 
 async def ask(link: Link, question: str, body: Mapping[str, Any] | None = None, *, stream: str = "") -> dict[str, Any]:
@@ -129,6 +133,8 @@ async def stream_facts(link: Link, stream: str) -> StreamFacts:
         created=reply["created"],
         now_s=parse_time_s(reply["ts"]),
         config=reply["config"],
+        messages=reply["state"]["messages"],
+        subjects=reply["state"].get("num_subjects", 0),
     )
 
 

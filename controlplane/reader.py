@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from controlplane.direct import read_stored
-from controlplane.jetstream import StreamFacts, first_message_after, last_message, message_at
+from controlplane.direct import EACH, read_each, read_stored
+from controlplane.jetstream import StreamFacts, first_message_after, last_message, message_at, read_subjects
 from controlplane.jetstream import stream_facts as ask_facts
 from controlplane.stored import StoredMessage
 from weft.errors import BrokerUnreachableError
@@ -20,6 +20,8 @@ QUESTIONS_AT_ONCE = 64
 CATCH_UP_S = 10.0
 """How long a replica may need to reach what the leader already has."""
 CATCH_UP_PAUSE_S = 0.05
+MUCH_HISTORY = 4
+"""Messages for each subject, from which on reading them all takes longer than asking for the last ones by name."""
 SAME_TIME_S = 1e-3
 """A message's time is written in two ways, and read into a float from both."""
 
@@ -32,10 +34,12 @@ class Reading:
     Attributes:
         facts: What the leader said before anything was read.
         last: The last message on each subject.
+        reached: Up to here nothing is missing; some of *last* may be newer.
     """
 
     facts: StreamFacts
     last: Mapping[str, StoredMessage]
+    reached: int
 
     @cached_property
     def newest(self) -> StoredMessage | None:
@@ -90,8 +94,12 @@ async def read_complete(link: Link, stream: str, subjects: str, *, after: Readin
     facts, is_continued = await asyncio.gather(ask_facts(link, stream), _is_continued(link, stream, after))
     if after is not None and (not is_continued or after.facts.created != facts.created):
         after = None
+    if after is None and facts.messages > MUCH_HISTORY * facts.subjects:
+        whole = await _read_each(link, stream, subjects, facts)
+        if whole is not None:
+            return Reading(facts, whole, facts.last_seq)
     last = dict(after.last) if after is not None else {}
-    reached = after.newest.seq if after is not None and after.newest is not None else 0
+    reached = after.reached if after is not None else 0
     deadline_s = asyncio.get_running_loop().time() + CATCH_UP_S
     while reached < facts.last_seq:
         for message in await read_messages(link, stream, subjects, after_seq=reached):
@@ -103,7 +111,24 @@ async def read_complete(link: Link, stream: str, subjects: str, *, after: Readin
         if asyncio.get_running_loop().time() > deadline_s:
             raise BrokerUnreachableError(f"cannot read stream {stream!r}: the replica that answers stays behind")
         await asyncio.sleep(CATCH_UP_PAUSE_S)
-    return Reading(facts, last)
+    return Reading(facts, last, reached)
+
+
+async def _read_each(link: Link, stream: str, subjects: str, facts: StreamFacts) -> dict[str, StoredMessage] | None:
+    """
+    Read the last message on every subject by naming it: earlier editions are many times as much.
+
+    Returns:
+        None where that does not work, or not completely: then everything is read.
+    """
+    names = sorted(await read_subjects(link, stream, subjects))
+    last: dict[str, StoredMessage] = {}
+    for first in range(0, len(names), EACH):
+        found = await read_each(link, stream, names[first : first + EACH], at_least=facts.last_seq)
+        if found is None:
+            return None
+        last |= {message.subject: message for message in found}
+    return last
 
 
 async def _is_continued(link: Link, stream: str, reading: Reading | None) -> bool:
