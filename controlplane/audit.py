@@ -41,6 +41,8 @@ async def note_change(
     shares = fan_out.share_ids if fan_out is not None else ()
     event = OperatorEvent(who=author.who, action=action, name=name, shares=shares, vms=counts, at=author.at)
     try:
-        await link.request(operator_event_subject(action), encode_event(event), timeout_s=REQUEST_TIMEOUT_S)
+        await link.request(
+            operator_event_subject(action, author.checked), encode_event(event), timeout_s=REQUEST_TIMEOUT_S
+        )
     except BrokerError as exc:
         log.warning("audit.failed", action=action, error=str(exc))

@@ -13,7 +13,6 @@ from controlplane.jetstream import WRONG_LAST_SEQUENCE, last_message
 from controlplane.reader import Reading, read_complete
 from controlplane.records import CatalogSnapshot, Edit, RemoteRecord, ShareRecord, decode_record, decode_remote
 from controlplane.stored import StoredMessage
-from controlplane.streams import CATALOG_PREFIX
 from weft.errors import (
     BrokerError,
     BrokerUnreachableError,
@@ -36,7 +35,7 @@ from weft.wire.ids import (
     parse_share_id,
     parse_vm_id,
 )
-from weft.wire.subjects import CATALOG_STREAM
+from weft.wire.subjects import CATALOG_PREFIX, CATALOG_STREAM
 
 EVERYTHING = CATALOG_PREFIX + ">"
 KV_OPERATION = "KV-Operation"

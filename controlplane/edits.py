@@ -25,10 +25,18 @@ from weft.wire.subjects import share_key
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who changes the catalog, and when."""
+    """
+    Who changes the catalog, and when.
+
+    Attributes:
+        who: What is noted: the user's name, and on whose behalf.
+        at: When.
+        checked: The name under which the broker lets this user write, and no other; empty where it checks none.
+    """
 
     who: str
     at: datetime
+    checked: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
-from controlplane.consumer import consume
+from nats.aio.msg import Msg
+
+from controlplane.direct import read_stored
 from controlplane.jetstream import StreamFacts, stream_facts
+from controlplane.repeats import heard_on
 from controlplane.stored import StoredMessage
 from weft.errors import BrokerUnreachableError
 from weft.link import Link
@@ -16,11 +18,13 @@ from weft.link import Link
 RECONNECT_S = 5.0
 PAUSE_S = 0.5
 """Before trying again: a cluster without a leader refuses at once."""
+LOOK_AGAIN_S = 5.0
+"""When to read although nothing was heard: a copy that is lost on the way is announced by nobody."""
 
 
 async def follow_messages(
     link: Link, stream: str, subjects: str, *, since_s: float, is_endless: bool
-) -> AsyncIterator[StoredMessage]:
+) -> AsyncGenerator[StoredMessage, None]:
     """
     Yield what *stream* holds, in its order, each message once.
 
@@ -36,24 +40,48 @@ async def follow_messages(
         BrokerError: As :func:`controlplane.jetstream.ask`.
     """
     facts = await stream_facts(link, stream)
-    position: dict[str, Any] = {
-        "deliver_policy": "by_start_time",
-        "opt_start_time": datetime.fromtimestamp(max(facts.now_s - since_s, 0.0), UTC).isoformat(),
-    }
-    while True:
-        try:
-            async for message in consume(link, stream, subjects, position, is_endless=is_endless):
-                yield message
-                position = {"deliver_policy": "by_start_sequence", "opt_start_seq": message.seq + 1}
-            return
-        except BrokerUnreachableError:
-            if not is_endless:
-                raise
-        await _until_back(link)
-        now = await _facts_or_none(link, stream)
-        if now is not None and now.created != facts.created:
-            # Another stream under the same name begins counting anew.
-            facts, position = now, {"deliver_policy": "all"}
+    begin_s: float | None = max(facts.now_s - since_s, 0.0)
+    reached = 0
+    news = asyncio.Event()
+
+    async def hear(_: Msg) -> None:
+        news.set()
+
+    # What is stored is read from the stream; what is heard only says that there is something.
+    subscription = await link.subscribe(heard_on(facts.config, subjects), hear) if is_endless else None
+    remove = link.on_connected(news.set)
+    try:
+        while True:
+            news.clear()
+            try:
+                reading = read_stored(link, stream, subjects, after_seq=reached, since_s=begin_s)
+                async with aclosing(reading):
+                    async for message in reading:
+                        yield message
+                        reached = message.seq
+                if not is_endless:
+                    return
+                await _until_news(news)
+            except BrokerUnreachableError:
+                if not is_endless:
+                    raise
+                await _until_back(link)
+            now = await _facts_or_none(link, stream)
+            if now is not None and now.created != facts.created:
+                # Another stream under the same name begins counting anew.
+                facts, reached, begin_s = now, 0, None
+    finally:
+        remove()
+        if subscription is not None:
+            await subscription.unsubscribe()
+
+
+async def _until_news(news: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(LOOK_AGAIN_S):
+            await news.wait()
+    except TimeoutError:
+        return
 
 
 async def _until_back(link: Link) -> None:

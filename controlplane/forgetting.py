@@ -17,9 +17,9 @@ from controlplane.status import read_heard
 from controlplane.survey import read_listed_vms
 from controlplane.views import format_length
 from controlplane.vm_edits import build_forget
-from weft.errors import CatalogError
+from weft.errors import BrokerDeniedError, CatalogError
 from weft.wire.ids import VmId, parse_vm_id
-from weft.wire.subjects import MOUNTS_STREAM, STATUS_STREAM, status_subject, subject
+from weft.wire.subjects import MOUNTS_PREFIX, MOUNTS_STREAM, STATUS_PREFIX, STATUS_STREAM, status_subject, subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,14 @@ class Forgetting(Classes):
         Raises:
             UnknownNameError: Nothing is known of one of them.
             CatalogError: One still reports, and *assume_yes* is not given.
+            BrokerDeniedError: These credentials may not remove what is stored; nothing has changed.
             BrokerError: Not everything could be removed; doing it again finishes it.
         """
         wanted = tuple(dict.fromkeys(parse_vm_id(vm) for vm in vms))
         classes = await self._refuse_unknown(wanted)
         if not assume_yes:
             await self._refuse_living(wanted)
+        await self._refuse_unless_purging()
         author = self._author()
         await self._commands.perform(
             lambda snapshot, _: build_forget(snapshot, wanted, author), author, Manner(), name=" ".join(wanted)
@@ -88,6 +90,21 @@ class Forgetting(Classes):
             if self._roster is not None and vm in classes[name]
         )
         return Forgotten(wanted, messages, warnings)
+
+    async def _refuse_unless_purging(self) -> None:
+        """
+        Meet the refusal before anything has changed: only an admin may remove what is stored.
+
+        No VM can have the subject that is purged here.
+        """
+        for stream, name in ((MOUNTS_STREAM, f"{MOUNTS_PREFIX}-"), (STATUS_STREAM, f"{STATUS_PREFIX}-")):
+            try:
+                await purge(self._link, stream, name)
+            except BrokerDeniedError as exc:
+                raise BrokerDeniedError(
+                    "cannot forget a VM: these credentials may remove nothing that is stored"
+                    " (use an admin's: weft auth admin NAME --out FILE)"
+                ) from exc
 
     async def _refuse_unknown(self, wanted: Iterable[VmId]) -> dict[str, frozenset[VmId]]:
         classes = {str(name): frozenset(members) for name, members in (await self.classes()).items()}

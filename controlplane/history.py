@@ -10,12 +10,11 @@ from typing import Any
 from controlplane.reader import CATCH_UP_PAUSE_S, CATCH_UP_S, read_messages
 from controlplane.records import ShareRecord, decode_record
 from controlplane.stored import StoredMessage
-from controlplane.streams import CATALOG_PREFIX
 from weft.errors import BrokerUnreachableError, CatalogError, DecodeError
 from weft.link import Link
 from weft.wire.ids import ShareId
 from weft.wire.share import share_to_builtins
-from weft.wire.subjects import CATALOG_STREAM, share_key
+from weft.wire.subjects import CATALOG_PREFIX, CATALOG_STREAM, share_key
 from weft.wire.tolerant import to_builtins
 
 UNTOLD = frozenset({"created_at", "created_by", "updated_at", "updated_by"})
@@ -68,7 +67,7 @@ async def read_history(link: Link, share_id: ShareId, *, at_least: int) -> list[
     subject = CATALOG_PREFIX + share_key(share_id)
     deadline_s = asyncio.get_running_loop().time() + CATCH_UP_S
     while True:
-        messages = await read_messages(link, CATALOG_STREAM, subject, last_per_subject=False)
+        messages = await read_messages(link, CATALOG_STREAM, subject)
         if messages and messages[-1].seq >= at_least:
             return build_history(messages)
         if asyncio.get_running_loop().time() > deadline_s:

@@ -20,8 +20,11 @@ from weft.errors import (
     StreamMissingError,
 )
 from weft.link import Link
+from weft.wire.subjects import IMPORTED_API
 
 API = "$JS.API."
+_IMPORTING = frozenset({"operator", "observer"})
+"""Roles whose accounts import the API; everybody else asks in the account that has the streams."""
 REQUEST_TIMEOUT_S = 5.0
 
 STREAM_NOT_FOUND = 10059
@@ -59,12 +62,16 @@ class StreamFacts:
         created: When it was made; another time means another stream under the same name.
         now_s: The broker's clock as it answered, as a Unix time.
         config: Its settings as the API writes them.
+        messages: How many it has.
+        subjects: How many subjects they are on.
     """
 
     last_seq: int
     created: str
     now_s: float
     config: Mapping[str, Any]
+    messages: int
+    subjects: int
 
 
 async def ask(link: Link, question: str, body: Mapping[str, Any] | None = None, *, stream: str = "") -> dict[str, Any]:
@@ -85,7 +92,7 @@ async def ask(link: Link, question: str, body: Mapping[str, Any] | None = None, 
     """
     data = json.dumps(body).encode() if body is not None else b""
     try:
-        answer = await link.request(API + question, data, timeout_s=REQUEST_TIMEOUT_S)
+        answer = await link.request(api_subject(link, question), data, timeout_s=REQUEST_TIMEOUT_S)
     except NoRespondersError as exc:
         raise no_jetstream() from exc
     reply: dict[str, Any] = json.loads(answer.data)
@@ -93,6 +100,12 @@ async def ask(link: Link, question: str, body: Mapping[str, Any] | None = None, 
     if error:
         raise _translated(error, stream)
     return reply
+
+
+def api_subject(link: Link, question: str) -> str:
+    """Name the subject on which this connection's user asks JetStream's API *question*."""
+    user = link.user
+    return (IMPORTED_API if user is not None and user.role in _IMPORTING else API) + question
 
 
 def no_jetstream() -> NoJetStreamError:
@@ -123,6 +136,8 @@ async def stream_facts(link: Link, stream: str) -> StreamFacts:
         created=reply["created"],
         now_s=parse_time_s(reply["ts"]),
         config=reply["config"],
+        messages=reply["state"]["messages"],
+        subjects=reply["state"].get("num_subjects", 0),
     )
 
 

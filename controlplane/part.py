@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 from datetime import UTC, datetime
 
+from controlplane.authorship import build_author
 from controlplane.catalog import Catalog
 from controlplane.commands import Commands
 from controlplane.edits import Author
@@ -22,7 +24,7 @@ class Part:
         publisher: Knows who is in which class.
         commands: What performs changes.
         roster: Where classes come from, None for the catalog.
-        operator: Who is noted as the author of changes.
+        operator: On whose behalf changes are made, beside the user who is connected; empty for nobody else's.
     """
 
     def __init__(
@@ -42,4 +44,14 @@ class Part:
         self._operator = operator
 
     def _author(self) -> Author:
-        return Author(self._operator, datetime.now(UTC))
+        user = self._link.user
+        said = self._operator or ("" if user is not None else _this_user())
+        return build_author(user, said, datetime.now(UTC))
+
+
+def _this_user() -> str:
+    """Name the user of this process, which is only what the shell says."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import getpass
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +33,8 @@ class ControlPlane(Serving, CheckingUp, Purging, Connections, Rolling, Forgettin
     Args:
         connection: A client of the caller's, which stays open, or a link, which is connected and closed with this.
         roster: Where classes come from, None for the catalog.
-        operator: Who is noted as the author of changes, None for the user of this process.
+        operator: On whose behalf changes are made; the user of the credentials is noted in any case. Without
+            credentials it is who did it, and None is the user of this process.
     """
 
     def __init__(self, connection: Client | Link, roster: Roster | None = None, operator: str | None = None) -> None:
@@ -42,7 +42,7 @@ class ControlPlane(Serving, CheckingUp, Purging, Connections, Rolling, Forgettin
         catalog = Catalog(link)
         publisher = Publisher(link, catalog, roster=roster, now_ms=lambda: round(catalog.now_s() * 1000))
         commands = Commands(link, catalog, publisher)
-        super().__init__(link, catalog, publisher, commands, roster, operator or _this_user())
+        super().__init__(link, catalog, publisher, commands, roster, operator or "")
 
     @classmethod
     def connect(
@@ -61,7 +61,7 @@ class ControlPlane(Serving, CheckingUp, Purging, Connections, Rolling, Forgettin
             servers: Broker URLs; the options' own where empty.
             creds: Credentials file.
             roster: Where classes come from.
-            operator: Who is noted as the author.
+            operator: On whose behalf changes are made.
             options: Everything else about the connection.
 
         Raises:
@@ -103,10 +103,3 @@ class ControlPlane(Serving, CheckingUp, Purging, Connections, Rolling, Forgettin
             StreamFullError: A stream holds more than its part, or the broker has no room for all of them.
         """
         return await ensure(self._link, replicas=replicas, events_age_s=events_age_s, storage_bytes=storage_bytes)
-
-
-def _this_user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"

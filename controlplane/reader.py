@@ -1,4 +1,4 @@
-"""Reading a stream's last messages: many at once through one short-lived consumer, few through the leader."""
+"""Reading a stream's last messages: many at once by Direct Get, few through the leader."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from controlplane.consumer import consume
-from controlplane.jetstream import StreamFacts, first_message_after, last_message, message_at
+from controlplane.direct import EACH, read_each, read_stored
+from controlplane.jetstream import StreamFacts, first_message_after, last_message, message_at, read_subjects
 from controlplane.jetstream import stream_facts as ask_facts
 from controlplane.stored import StoredMessage
 from weft.errors import BrokerUnreachableError
@@ -21,6 +20,8 @@ QUESTIONS_AT_ONCE = 64
 CATCH_UP_S = 10.0
 """How long a replica may need to reach what the leader already has."""
 CATCH_UP_PAUSE_S = 0.05
+MUCH_HISTORY = 4
+"""Messages for each subject, from which on reading them all takes longer than asking for the last ones by name."""
 SAME_TIME_S = 1e-3
 """A message's time is written in two ways, and read into a float from both."""
 
@@ -33,10 +34,12 @@ class Reading:
     Attributes:
         facts: What the leader said before anything was read.
         last: The last message on each subject.
+        reached: Up to here nothing is missing; some of *last* may be newer.
     """
 
     facts: StreamFacts
     last: Mapping[str, StoredMessage]
+    reached: int
 
     @cached_property
     def newest(self) -> StoredMessage | None:
@@ -75,7 +78,7 @@ async def read_complete(link: Link, stream: str, subjects: str, *, after: Readin
     """
     Read the last message on every subject, complete as of what the leader has now.
 
-    Consumers may be served by a replica that lags, so the leader's ``last_seq`` is asked first, and the reading
+    Direct Get may be answered by a replica that lags, so the leader's ``last_seq`` is asked first, and the reading
     counts only once it was reached.
 
     Args:
@@ -91,8 +94,12 @@ async def read_complete(link: Link, stream: str, subjects: str, *, after: Readin
     facts, is_continued = await asyncio.gather(ask_facts(link, stream), _is_continued(link, stream, after))
     if after is not None and (not is_continued or after.facts.created != facts.created):
         after = None
+    if after is None and facts.messages > MUCH_HISTORY * facts.subjects:
+        whole = await _read_each(link, stream, subjects, facts)
+        if whole is not None:
+            return Reading(facts, whole, facts.last_seq)
     last = dict(after.last) if after is not None else {}
-    reached = after.newest.seq if after is not None and after.newest is not None else 0
+    reached = after.reached if after is not None else 0
     deadline_s = asyncio.get_running_loop().time() + CATCH_UP_S
     while reached < facts.last_seq:
         for message in await read_messages(link, stream, subjects, after_seq=reached):
@@ -104,7 +111,24 @@ async def read_complete(link: Link, stream: str, subjects: str, *, after: Readin
         if asyncio.get_running_loop().time() > deadline_s:
             raise BrokerUnreachableError(f"cannot read stream {stream!r}: the replica that answers stays behind")
         await asyncio.sleep(CATCH_UP_PAUSE_S)
-    return Reading(facts, last)
+    return Reading(facts, last, reached)
+
+
+async def _read_each(link: Link, stream: str, subjects: str, facts: StreamFacts) -> dict[str, StoredMessage] | None:
+    """
+    Read the last message on every subject by naming it: earlier editions are many times as much.
+
+    Returns:
+        None where that does not work, or not completely: then everything is read.
+    """
+    names = sorted(await read_subjects(link, stream, subjects))
+    last: dict[str, StoredMessage] = {}
+    for first in range(0, len(names), EACH):
+        found = await read_each(link, stream, names[first : first + EACH], at_least=facts.last_seq)
+        if found is None:
+            return None
+        last |= {message.subject: message for message in found}
+    return last
 
 
 async def _is_continued(link: Link, stream: str, reading: Reading | None) -> bool:
@@ -122,9 +146,7 @@ async def _is_continued(link: Link, stream: str, reading: Reading | None) -> boo
     return abs(found.stored_at_s - known.stored_at_s) < SAME_TIME_S
 
 
-async def read_messages(
-    link: Link, stream: str, subjects: str, *, after_seq: int = 0, last_per_subject: bool = True
-) -> list[StoredMessage]:
+async def read_messages(link: Link, stream: str, subjects: str, *, after_seq: int = 0) -> list[StoredMessage]:
     """
     Read what the stream holds now, once, in order.
 
@@ -132,13 +154,9 @@ async def read_messages(
         link: Connected.
         stream: The stream.
         subjects: Wildcard of what is wanted.
-        after_seq: Leave out everything up to this sequence; with it every later message is read.
-        last_per_subject: From the beginning, read only the last message on each subject.
+        after_seq: Leave out everything up to this sequence.
 
     Raises:
         BrokerUnreachableError: The broker was lost or fell silent, or a message was lost on the way.
     """
-    position: dict[str, Any] = {"deliver_policy": "last_per_subject" if last_per_subject else "all"}
-    if after_seq:
-        position = {"deliver_policy": "by_start_sequence", "opt_start_seq": after_seq + 1}
-    return [message async for message in consume(link, stream, subjects, position)]
+    return [message async for message in read_stored(link, stream, subjects, after_seq=after_seq)]

@@ -20,10 +20,9 @@ from controlplane.results import FanOut, OnProgress
 from controlplane.rollout import Next, pause, resume
 from controlplane.rollout_edits import build_spread, build_step, build_undo
 from controlplane.rollout_standing import RolloutStanding, build_standing, reached_vms
-from controlplane.status import read_heard
+from controlplane.status import hear_reports, read_heard
 from controlplane.survey import read_survey
 from weft.errors import CatalogError
-from weft.wire.subjects import STATUS_ALL
 
 LOOK_S = 2.0
 """How often to look when nothing is heard, for the clock of the step and for what nobody could hear."""
@@ -111,7 +110,7 @@ class Rolling(Part):
         async def hear(_: Msg) -> None:
             heard.set()
 
-        subscription = await self._link.subscribe(STATUS_ALL, hear)
+        subscription = await hear_reports(self._link, hear)
         shown: RolloutStanding | None = None
         try:
             while True:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+from nats.aio.msg import Msg
 
 from controlplane.heard import Heard, build_heard
 from controlplane.jetstream import stream_facts
 from controlplane.messages import LastMessage
 from controlplane.reader import read_complete, read_last, read_messages
+from controlplane.repeats import heard_on
 from controlplane.stored import StoredMessage
 from controlplane.views import VmView
 from controlplane.wanted import Digests, WantedList
-from weft.errors import SubjectError
-from weft.link import Link
+from weft.errors import BrokerUnreachableError, SubjectError
+from weft.link import Link, Subscription
 from weft.wire.ids import VmId
 from weft.wire.subjects import (
     MOUNTS_ALL,
@@ -24,10 +28,13 @@ from weft.wire.subjects import (
     vm_of_subject,
 )
 
-__all__ = ["VmView", "read_heard", "read_wanted"]
+__all__ = ["VmView", "hear_reports", "read_heard", "read_wanted"]
 
 FEW = 8
-"""Up to here a consumer per VM is cheaper than reading every VM's reports."""
+"""Up to here a reading per VM is cheaper than reading every VM's reports."""
+
+ASK_AGAIN_S = 0.5
+"""After a question that a lost broker, or one without a leader, did not answer."""
 
 
 async def read_heard(link: Link, vms: Iterable[VmId] | None = None) -> tuple[dict[VmId, Heard], float]:
@@ -45,10 +52,25 @@ async def read_heard(link: Link, vms: Iterable[VmId] | None = None) -> tuple[dic
     filters = [STATUS_ALL] if asked is None or len(asked) > FEW else [status_subject(vm) for vm in asked]
     kept: dict[str, list[StoredMessage]] = {}
     for subjects in filters:
-        for message in await read_messages(link, STATUS_STREAM, subjects, last_per_subject=False):
+        for message in await read_messages(link, STATUS_STREAM, subjects):
             kept.setdefault(message.subject, []).append(message)
     heard = _by_vm(kept)
     return heard if asked is None else {vm: heard[vm] for vm in asked if vm in heard}, now_s
+
+
+async def hear_reports(link: Link, take: Callable[[Msg], Awaitable[None]]) -> Subscription:
+    """
+    Have *take* called for every report from now on; a lost broker is waited for.
+
+    Raises:
+        BrokerError: As :func:`controlplane.jetstream.ask`.
+    """
+    while True:
+        try:
+            facts = await stream_facts(link, STATUS_STREAM)
+            return await link.subscribe(heard_on(facts.config, STATUS_ALL), take)
+        except BrokerUnreachableError:
+            await asyncio.sleep(ASK_AGAIN_S)
 
 
 def _by_vm(kept: Mapping[str, Sequence[StoredMessage]]) -> dict[VmId, Heard]:

@@ -11,7 +11,8 @@ from nats.aio.msg import Msg
 
 from controlplane.heard import Heard
 from controlplane.messages import LastMessage
-from controlplane.status import read_heard, read_wanted
+from controlplane.repeats import stored_subject
+from controlplane.status import hear_reports, read_heard, read_wanted
 from controlplane.stored import StoredMessage
 from controlplane.views import VmView, build_classes_of, build_view
 from controlplane.wanted import Digests, WantedList
@@ -19,7 +20,7 @@ from weft.errors import BrokerUnreachableError, SubjectError
 from weft.link import Link
 from weft.link.subscription import Subscription
 from weft.wire.ids import ClassName, VmId
-from weft.wire.subjects import LIVE_PREFIX, STATUS_ALL, vm_of_subject
+from weft.wire.subjects import LIVE_PREFIX, vm_of_subject
 
 Classes = Mapping[ClassName, tuple[VmId, ...]]
 CLASSES_AGAIN_S = 2.0
@@ -65,7 +66,7 @@ class StatusWatch:
 
     async def __aenter__(self) -> Self:
         self._subscriptions = [
-            await self._link.subscribe(STATUS_ALL, self._take_report),
+            await hear_reports(self._link, self._take_report),
             await self._link.subscribe(LIVE_PREFIX + "*", self._take_list),
         ]
         self._forget = self._link.on_connected(self._read_again)
@@ -106,9 +107,8 @@ class StatusWatch:
     # --- what arrives -----------------------------------------------------------------------------------------------
 
     async def _take_report(self, msg: Msg) -> None:
-        try:
-            vm = vm_of_subject(msg.subject)
-        except SubjectError:
+        vm = _vm_of(msg)
+        if vm is None:
             return
         now_s = self._loop_s() + self._clock_ahead_s
         before = self._heard.get(vm)
@@ -116,9 +116,8 @@ class StatusWatch:
         self._news.set()
 
     async def _take_list(self, msg: Msg) -> None:
-        try:
-            vm = vm_of_subject(msg.subject)
-        except SubjectError:
+        vm = _vm_of(msg)
+        if vm is None:
             return
         message = LastMessage(StoredMessage(msg.subject, 0, msg.data, 0.0))
         self._wanted[vm] = WantedList(message, self._digests)
@@ -160,3 +159,11 @@ class StatusWatch:
     @staticmethod
     def _loop_s() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _vm_of(msg: Msg) -> VmId | None:
+    subject = stored_subject(msg.subject, msg.headers)
+    try:
+        return vm_of_subject(subject) if subject is not None else None
+    except SubjectError:
+        return None

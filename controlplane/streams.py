@@ -18,6 +18,7 @@ from weft.wire.events import GUEST_KINDS, MAX_EVENT_BYTES
 from weft.wire.status import MAX_STATUS_BYTES
 from weft.wire.subjects import (
     CATALOG_BUCKET,
+    CATALOG_PREFIX,
     CATALOG_STREAM,
     EVENTS_OPERATOR_ALL,
     EVENTS_STREAM,
@@ -27,11 +28,12 @@ from weft.wire.subjects import (
     LIVE_TEMPLATE,
     MOUNTS_ALL,
     MOUNTS_STREAM,
+    REPEATED_CATALOG_PREFIX,
+    REPEATED_EVENTS_PREFIX,
+    REPEATED_STATUS_PREFIX,
     STATUS_ALL,
     STATUS_STREAM,
 )
-
-CATALOG_PREFIX = f"$KV.{CATALOG_BUCKET}."
 
 MAX_CONSUMERS = 100_000
 """Explicit, because a server falls back to 1000 without it; weft itself needs a few at a time."""
@@ -132,6 +134,7 @@ STREAMS = (
             "max_bytes": 768 * MIB,  # 10,000 VMs, three reports each, of a hundred shares with 250 bytes
             "max_msg_size": MAX_STATUS_BYTES,
             "duplicate_window": SHORTEST_NS,
+            "republish": {"src": STATUS_ALL, "dest": REPEATED_STATUS_PREFIX + "{{wildcard(1)}}"},
         },
     ),
     # Before the stream of guests' events, which an earlier weft kept here.
@@ -144,6 +147,11 @@ STREAMS = (
             "max_bytes": 256 * MIB,  # 500,000 acts
             "discard": "old",
             "max_age": EVENTS_MAX_AGE_NS,
+            "republish": {
+                "src": EVENTS_OPERATOR_ALL,
+                "dest": REPEATED_EVENTS_PREFIX + "op.>",
+                "headers_only": True,
+            },
         },
         adjustable=frozenset({"max_bytes", "max_age"}),
         former_subjects=(EVENTS_VM_ALL, EVENTS_OPERATOR_ALL),
@@ -159,6 +167,11 @@ STREAMS = (
             "max_msg_size": MAX_EVENT_BYTES,
             "max_age": EVENTS_MAX_AGE_NS,
             "duplicate_window": DEDUPLICATED_NS,
+            "republish": {
+                "src": EVENTS_VM_PREFIX + ">",
+                "dest": REPEATED_EVENTS_PREFIX + "vm.>",
+                "headers_only": True,
+            },
         },
         adjustable=frozenset({"max_bytes", "max_age", "max_msgs_per_subject"}),
     ),
@@ -171,9 +184,10 @@ STREAMS = (
             "max_msgs_per_subject": CATALOG_HISTORY,
             "max_bytes": 512 * MIB,  # the last 64 editions of 1,000 shares with 4 kB, and 250 MB for members
             "discard": "new",
-            "allow_rollup_hdrs": True,
+            "allow_rollup_hdrs": False,
             "deny_delete": True,
             "allow_batched": True,
+            "republish": {"src": CATALOG_PREFIX + ">", "dest": REPEATED_CATALOG_PREFIX + ">", "headers_only": True},
         },
     ),
 )

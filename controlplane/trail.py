@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from controlplane.authorship import split_act
 from controlplane.following import follow_messages
 from controlplane.merging import in_order
 from controlplane.stored import StoredMessage
@@ -27,6 +28,7 @@ class TrailEntry:
         stored_at: When the broker stored it, by its clock.
         kind: What happened, as ``share.failed`` or ``publish``.
         event: A guest's, or an operator's.
+        checked: The operator's name where the broker checked it; the one that the event says is only a claim.
     """
 
     stream: str
@@ -34,6 +36,7 @@ class TrailEntry:
     stored_at: datetime
     kind: str
     event: Event | OperatorEvent
+    checked: str = ""
 
     def is_about(self, share_id: ShareId) -> bool:
         """Say whether it is about this share."""
@@ -61,7 +64,10 @@ def build_entry(stream: str, message: StoredMessage) -> TrailEntry | None:
         return None
     if isinstance(event, Event) and event.vm != vm:
         return None  # the broker lets a guest write below its own name only; the text could say anything
-    return TrailEntry(stream, message.seq, datetime.fromtimestamp(message.stored_at_s, UTC), kind, event)
+    checked = ""
+    if isinstance(event, OperatorEvent):
+        checked, kind = split_act(kind, event)
+    return TrailEntry(stream, message.seq, datetime.fromtimestamp(message.stored_at_s, UTC), kind, event, checked)
 
 
 def _too_large(stream: str, message: StoredMessage, vm: VmId, kind: str) -> TrailEntry:

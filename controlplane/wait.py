@@ -12,10 +12,11 @@ from nats.aio.msg import Msg
 from controlplane.convergence import Goal, Lacking, judge, judge_claim
 from controlplane.heard import parse_boot_id, parse_status
 from controlplane.reader import read_last
+from controlplane.repeats import stored_subject
 from controlplane.results import OnProgress, Outcome, Progress
-from controlplane.status import read_heard
+from controlplane.status import hear_reports, read_heard
 from weft.errors import BrokerUnreachableError
-from weft.link import Link
+from weft.link import Link, Subscription
 from weft.wire.ids import VmId
 from weft.wire.status import VmStatus
 from weft.wire.subjects import STATUS_ALL, STATUS_PREFIX, STATUS_STREAM, status_subject, vm_of_subject
@@ -48,16 +49,18 @@ async def wait_for(
         BrokerError: The reports could not be read.
     """
     waiting = _Waiting(goals, on_progress)
-    subscription = await link.subscribe(STATUS_ALL, waiting.take)
+    subscription: Subscription | None = None
     remove = link.on_connected(waiting.read_again)
     try:
         async with asyncio.timeout(timeout_s):
+            subscription = await hear_reports(link, waiting.take)
             await waiting.run(link)
     except TimeoutError:
         return waiting.outcome()
     finally:
         remove()
-        await subscription.unsubscribe()
+        if subscription is not None:
+            await subscription.unsubscribe()
     return waiting.outcome()
 
 
@@ -123,8 +126,9 @@ class _Waiting:
             return
 
     async def take(self, msg: Msg) -> None:
-        """Learn from one report as it is sent."""
-        vm = VmId(msg.subject.removeprefix(STATUS_PREFIX))
+        """Learn from one report as it is stored."""
+        subject = stored_subject(msg.subject, msg.headers)
+        vm = VmId((subject or "").removeprefix(STATUS_PREFIX))
         if vm not in self._goals:
             return
         boot_id = parse_boot_id(msg.data)

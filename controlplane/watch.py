@@ -96,7 +96,7 @@ class Watch:
             remove()
 
     async def _listen(self) -> None:
-        """Hear what is stored in the catalog through a consumer: operators' credentials allow no plain subscription."""
+        """Hear what is stored in the catalog, after a lost broker too."""
         link = self._plane.link
         while True:
             with contextlib.suppress(WeftError):  # comparing meets the same, and tells it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,27 @@ from controlplane.auth.users import Issued, User, UserList, parse_user_name
 from weft.errors import ConfigError
 from weft.link.credentials import Credentials
 
-SCHEMA = 1
+SCHEMA = 2
+"""Since 2 operators and observers live in accounts of their own, and there are admins."""
 ACCOUNTS_CONF = "accounts.conf"
 NATS_CONF = "nats.conf"
 STORE_IN_TEMPLATE = "/var/lib/nats"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """
+    What ``init`` did.
+
+    Attributes:
+        is_new: The realm is new.
+        is_upgraded: An older version made the realm.
+        voided: Users of that version whose credentials are good for nothing now.
+    """
+
+    is_new: bool
+    is_upgraded: bool = False
+    voided: tuple[User, ...] = ()
 
 
 class AuthDirectory:
@@ -51,30 +69,35 @@ class AuthDirectory:
         """Say whether a realm was made here."""
         return self._realm_path.exists()
 
-    def init(self, *, now_s: float) -> bool:
+    def init(self, *, now_s: float) -> Made:
         """
-        Make the realm, or bring its ``accounts.conf`` up to date; twice is the same as once.
-
-        Returns:
-            True where the realm is new.
+        Make the realm, or bring it and its ``accounts.conf`` up to date; twice is the same as once.
 
         Raises:
             ConfigError: The directory cannot be written, or a key of an existing realm is missing.
         """
-        is_new = not self.exists
+        is_new, is_upgraded = not self.exists, False
         ensure_private_directory(self.path)
+        voided: tuple[User, ...] = ()
         if is_new:
-            ensure_private_directory(self._keys_path)
-            for name, kind in _KEY_NAMES.items():
-                # A key that is there was left by a run that did not get to its end.
-                write_new_secret(self._key_path(name), Key.generate(kind).seed + "\n")
-            realm = {"schema": SCHEMA, "made_at_s": int(now_s)}
-            replace_file(self._realm_path, json.dumps(realm) + "\n", mode=0o600)
+            self._write_keys(_KEY_NAMES)
+            self._write_realm(int(now_s))
+        elif (realm := self._realm())["schema"] < SCHEMA:
+            is_upgraded = True
+            # Only what that version did not have: a key of its own that is lost must not be replaced.
+            self._write_keys(_KEYS_SINCE_2)
+            # Their tokens name the account of the streams, where these roles are let in no more.
+            voided = tuple(
+                user for user in self._users.load() if user.role in _MOVED_IN_2 and user.revoked_at_s is None
+            )
+            for user in voided:
+                self._users.note_revoked(user, at_s=int(now_s))
+            self._write_realm(int(realm["made_at_s"]))
         self._write_accounts_conf()
         if not self.nats_conf.exists():
             template = find_data_file("nats-single.conf").read_text()
             replace_file(self.nats_conf, template.replace(STORE_IN_TEMPLATE, str(self.path / "store")), mode=0o644)
-        return is_new
+        return Made(is_new, is_upgraded, voided)
 
     def issue(self, role: Role, name: str, *, now_s: float, lifetime_s: float | None = None) -> Issued:
         """
@@ -137,7 +160,10 @@ class AuthDirectory:
         Raises:
             ConfigError: There is no realm here, or a key is missing or damaged.
         """
-        self._realm()
+        if self._realm()["schema"] < SCHEMA:
+            raise ConfigError(
+                [f"cannot use {self._realm_path}: an older weft made it (run 'weft auth init' to bring it up to date)"]
+            )
         keys = {name: self._load_key(name, kind) for name, kind in _KEY_NAMES.items()}
         return RealmKeys(
             operator=keys["operator"],
@@ -176,9 +202,19 @@ class AuthDirectory:
             raise ConfigError([f"cannot find keys in {self.path} (run 'weft auth init' to make them)"]) from None
         except (OSError, ValueError) as exc:
             raise ConfigError([f"cannot read {self._realm_path}: {type(exc).__name__}"]) from exc
-        if not isinstance(realm, dict) or realm.get("schema") != SCHEMA:
+        if not isinstance(realm, dict) or realm.get("schema") not in range(1, SCHEMA + 1):
             raise ConfigError([f"cannot use {self._realm_path}: another version of weft wrote it"])
         return realm
+
+    def _write_keys(self, names: Iterable[str]) -> None:
+        ensure_private_directory(self._keys_path)
+        for name in names:
+            # A key that is there was left by a run that did not get to its end.
+            write_new_secret(self._key_path(name), Key.generate(_KEY_NAMES[name]).seed + "\n")
+
+    def _write_realm(self, made_at_s: int) -> None:
+        realm = {"schema": SCHEMA, "made_at_s": made_at_s}
+        replace_file(self._realm_path, json.dumps(realm) + "\n", mode=0o600)
 
     def _write_accounts_conf(self) -> None:
         made_at_s = int(self._realm()["made_at_s"])
@@ -193,3 +229,5 @@ _KEY_NAMES: Mapping[str, KeyKind] = {
     **{account.value: KeyKind.ACCOUNT for account in Account},
     **{f"sign-{role}": KeyKind.ACCOUNT for role in Role},
 }
+_KEYS_SINCE_2 = (Account.OPERATORS.value, Account.OBSERVERS.value, f"sign-{Role.ADMIN}")
+_MOVED_IN_2 = (Role.OPERATOR, Role.OBSERVER)

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any
 
 from controlplane.auth.jwt import Key, build_token
-from controlplane.auth.roles import PASSAGES, Account, Act, Grant, Role, account_of, grants_of
-
-UNLIMITED = -1
-GUEST_SUBSCRIPTIONS = 64
-"""An agent needs three or four; a guest that loops must not fill the broker."""
-
-_LIMITS: Mapping[str, Any] = {
-    **dict.fromkeys(("subs", "data", "payload", "imports", "exports", "conn", "leaf"), UNLIMITED),
-    "wildcards": True,
-}
-_STORAGE_LIMITS: Mapping[str, Any] = dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), UNLIMITED)
+from controlplane.auth.limits import limits_of, user_limits_of
+from controlplane.auth.roles import Account, Act, Passage, Role, account_of, grants_of, passages_of
+from weft.link.user import ROLE_TAG
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +20,7 @@ class RealmKeys:
     Attributes:
         operator: States what the accounts are.
         system: The broker's own account, which nobody here uses.
-        accounts: The operators' account, which holds streams and catalog, and the guests', which holds nothing.
+        accounts: The one that holds streams and catalog, and those of everybody else, which hold nothing.
         signing: For each role the key that makes users of it; the account's token ties the permissions to the key.
     """
 
@@ -46,7 +38,9 @@ def build_user(
 
     It carries no permissions: they come from the account's token, where they can be changed for all at once.
     """
-    claims = {"type": "user", "issuer_account": keys.accounts[account_of(role)].public}
+    # A guest's token says what it said before there were roles to tell apart.
+    tags = {} if role is Role.GUEST else {"tags": [f"{ROLE_TAG}{role}"]}
+    claims = {"type": "user", "issuer_account": keys.accounts[account_of(role)].public, **tags}
     return build_token(
         claims,
         name=name,
@@ -73,7 +67,7 @@ def build_accounts_conf(keys: RealmKeys, *, issued_at_s: int, revoked: Mapping[s
     operator = stated({"type": "operator", "system_account": keys.system.public}, "weft", keys.operator)
     accounts = [
         *((account.value, keys.accounts[account], _account_claims(keys, account)) for account in Account),
-        ("system", keys.system, {"type": "account", "limits": _LIMITS}),
+        ("system", keys.system, {"type": "account", "limits": limits_of(None)}),
     ]
     voided = {"revocations": dict(revoked)} if revoked else {}
     preload = "\n".join(
@@ -92,20 +86,27 @@ def _account_claims(keys: RealmKeys, account: Account) -> dict[str, Any]:
     claims: dict[str, Any] = {
         "type": "account",
         "signing_keys": [_scope(keys, role) for role in Role if account_of(role) is account],
+        "limits": limits_of(account),
     }
-    passages = [_passage(grant) for grant in PASSAGES]
-    match account:
-        case Account.CONTROL:
-            return {**claims, "limits": {**_LIMITS, **_STORAGE_LIMITS}, "exports": passages}
-        case Account.GUESTS:
-            source = {"account": keys.accounts[Account.CONTROL].public}
-            return {**claims, "limits": _LIMITS, "imports": [{**passage, **source} for passage in passages]}
-        case _:
-            assert_never(account)
+    if account is Account.CONTROL:
+        passages = {(each.act, each.subject): each for other in Account for each in passages_of(other)}
+        return {**claims, "exports": [_export(passage) for passage in passages.values()]}
+    source = {"account": keys.accounts[Account.CONTROL].public}
+    return {**claims, "imports": [{**_import(passage), **source} for passage in passages_of(account)]}
 
 
-def _passage(grant: Grant) -> dict[str, Any]:
-    return {"name": grant.why, "subject": grant.subject, "type": "service" if grant.act is Act.PUBLISH else "stream"}
+def _export(passage: Passage) -> dict[str, Any]:
+    answers = {"response_type": "Stream"} if passage.has_many_answers else {}
+    return {"name": passage.why, "subject": passage.subject, "type": _kind(passage), **answers}
+
+
+def _import(passage: Passage) -> dict[str, Any]:
+    renamed = {"local_subject": passage.local} if passage.local != passage.subject else {}
+    return {"name": passage.why, "subject": passage.subject, "type": _kind(passage), **renamed}
+
+
+def _kind(passage: Passage) -> str:
+    return "service" if passage.act is Act.PUBLISH else "stream"
 
 
 def _scope(keys: RealmKeys, role: Role) -> dict[str, Any]:
@@ -118,8 +119,6 @@ def _scope(keys: RealmKeys, role: Role) -> dict[str, Any]:
         "template": {
             "pub": {"allow": [grant.subject for grant in grants if grant.act is Act.PUBLISH]},
             "sub": {"allow": [grant.subject for grant in grants if grant.act is Act.SUBSCRIBE]},
-            "subs": GUEST_SUBSCRIPTIONS if role is Role.GUEST else UNLIMITED,
-            "data": UNLIMITED,
-            "payload": UNLIMITED,
+            **user_limits_of(role),
         },
     }

@@ -1,4 +1,4 @@
-"""Options that ``weft auth`` and ``weft enroll`` share: where the keys are, how long a user lives, where it goes."""
+"""Options that ``weft auth`` and ``weft enroll`` share: where the keys are, how long a user lives."""
 
 from __future__ import annotations
 
@@ -40,8 +40,3 @@ def lifetime_option(function: F) -> F:
         metavar="TIME",
         help="How long they are good for, as 90d [for ever].",
     )(function)
-
-
-def out_option(function: F) -> F:
-    """Add ``--out``."""
-    return click.option("--out", metavar="DIR", help="Write a file for each, mode 0600, instead of printing.")(function)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from controlplane.cli.known_names import complete_names
-from controlplane.cli.session import META_CONNECTION, META_QUIET, META_ROSTER
+from controlplane.cli.session import META_CONNECTION, META_OPERATOR, META_QUIET, META_ROSTER
 
 _CONNECTION: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
     (("-s", "--server", "--nats"), "server", "URL", "NATS server, or several of one cluster [NATS_URL]"),
@@ -20,6 +20,8 @@ _CONNECTION: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
 )
 """Flags, name, placeholder, help; the names are those of ``weft.link.context.options_from``."""
 
+
+_OPERATOR = "On whose behalf: noted beside the user of the credentials."
 
 _ROSTERS: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
     (("--roster",), "roster", "FILE", "Classes from this JSON or TOML file, not the catalog [WEFT_ROSTER]"),
@@ -38,6 +40,11 @@ def _remember_roster(ctx: click.Context, param: click.Parameter, value: str | No
         ctx.meta[META_ROSTER] = (str(param.name), value)
 
 
+def _remember_operator(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.meta[META_OPERATOR] = value
+
+
 def _hush(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value:
         ctx.meta[META_QUIET] = True
@@ -53,6 +60,9 @@ def _shared_params() -> list[click.Parameter]:
         click.Option((*flags, name), metavar=metavar, help=text, expose_value=False, callback=_remember_roster)
         for flags, name, metavar, text in _ROSTERS
     ]
+    params.append(
+        click.Option(("--operator",), metavar="NAME", help=_OPERATOR, expose_value=False, callback=_remember_operator)
+    )
     params.append(
         click.Option(("-q", "--quiet"), is_flag=True, help="Only data and errors.", expose_value=False, callback=_hush)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, assert_never
 
+from controlplane.authorship import shown_author
 from controlplane.cli.output import GAP, NOTHING, counted
 from weft.wire.events import Event, OperatorEvent
 from weft.wire.tolerant import to_builtins
@@ -33,7 +34,8 @@ def entry_line(entry: TrailEntry) -> str:
         case OperatorEvent():
             share = ", ".join(event.shares)
             about = "" if event.name in (share, " ".join(event.shares)) else event.name
-            return _line((time, event.who, entry.kind, share, "; ".join(filter(None, (about, _counts(event))))))
+            who = shown_author(entry.checked, event.who)
+            return _line((time, who, entry.kind, share, "; ".join(filter(None, (about, _counts(event))))))
         case _:
             assert_never(event)
 
@@ -59,6 +61,7 @@ def entry_record(entry: TrailEntry) -> dict[str, Any]:
         "stored_at": _instant(entry.stored_at),
         "by": "operator" if isinstance(entry.event, OperatorEvent) else "guest",
         "event": entry.kind,
+        **({"checked_who": entry.checked} if isinstance(entry.event, OperatorEvent) else {}),
         **to_builtins(entry.event),
     }
 

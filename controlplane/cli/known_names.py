@@ -103,9 +103,9 @@ async def _names(plane: ControlPlane, kind: Kind) -> Iterable[str]:
 
 async def _kept(link: Link, kind: str) -> Iterable[str]:
     """Name the entries of one kind: reading the whole catalog takes long where a class has thousands of members."""
-    from controlplane.reader import read_messages
-    from controlplane.streams import CATALOG_PREFIX
+    from controlplane.reader import read_complete
+    from weft.wire.subjects import CATALOG_PREFIX
 
     prefix = f"{CATALOG_PREFIX}{kind}."
-    found = await read_messages(link, CATALOG_STREAM, f"{prefix}*")
-    return [message.subject[len(prefix) :] for message in found if message.data]
+    last = (await read_complete(link, CATALOG_STREAM, f"{prefix}*")).last
+    return [subject[len(prefix) :] for subject, message in last.items() if message.data]

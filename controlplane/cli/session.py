@@ -23,20 +23,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Opener = Callable[..., AbstractAsyncContextManager["ControlPlane"]]
-"""Takes the link's options and, where classes are kept elsewhere, ``roster=``."""
+"""Takes the link's options and, where they were given, ``roster=`` and ``operator=``."""
 
 GARBAGE_AFTER = 50_000
 """New objects between two searches for garbage: Python's own 700 cost a seventh of the time with ten thousand VMs."""
 
 META_CONNECTION = "weft.connection"
+META_OPERATOR = "weft.operator"
 META_QUIET = "weft.quiet"
 META_ROSTER = "weft.roster"
 
 
-def _open_plane(options: LinkOptions, *, roster: Roster | None = None) -> AbstractAsyncContextManager[ControlPlane]:
+def _open_plane(
+    options: LinkOptions, *, roster: Roster | None = None, operator: str | None = None
+) -> AbstractAsyncContextManager[ControlPlane]:
     from controlplane.plane import ControlPlane
 
-    return ControlPlane.connect(options.servers, options=options, roster=roster)
+    return ControlPlane.connect(options.servers, options=options, roster=roster, operator=operator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,8 @@ def open_plane() -> AbstractAsyncContextManager[ControlPlane]:
     """Prepare the control plane of this run; entering it connects."""
     session = click.get_current_context().find_object(Session)
     assert session is not None, "run() gives every command a session"
-    roster = wanted_roster()
-    return session.open_plane(link_options(), roster=roster) if roster else session.open_plane(link_options())
+    given = {"roster": wanted_roster(), "operator": click.get_current_context().meta.get(META_OPERATOR)}
+    return session.open_plane(link_options(), **{name: value for name, value in given.items() if value is not None})
 
 
 def with_plane(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from controlplane.auth.roles import Role
+from controlplane.streams import ensure
 from tests.docs.console import INTERRUPT, Typed, prints_as_said, read_console
-from tests.parts.broker import Broker
+from tests.parts.realm import Realm
 from tests.parts.told_guest import ToldGuest
 from weft.errors import ErrorCode
+from weft.link import Link
 from weft.wire.share import ShareMount
 from weft.wire.status import ShareError, ShareState, ShareStatus
 
@@ -47,13 +51,13 @@ class Pupil(ToldGuest):
 
 
 @asynccontextmanager
-async def shell(command: str, directory: Path, url: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def shell(command: str, directory: Path, environ: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run *command* in a shell, which ends with the block."""
     path = f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"
     process = await asyncio.create_subprocess_exec(
         *("bash", "-c", command),
         cwd=directory,
-        env={"PATH": path, "HOME": str(directory), "NATS_URL": url, "LC_ALL": "C.UTF-8", "LOGNAME": "ann"},
+        env={"PATH": path, "HOME": str(directory), "LC_ALL": "C.UTF-8", **environ},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -67,17 +71,17 @@ async def shell(command: str, directory: Path, url: str) -> AsyncIterator[asynci
         await process.wait()
 
 
-async def type_command(command: str, directory: Path, url: str) -> list[str]:
+async def type_command(command: str, directory: Path, environ: Mapping[str, str]) -> list[str]:
     """Type *command* and return what it prints."""
-    async with shell(command, directory, url) as process:
+    async with shell(command, directory, environ) as process:
         printed, _ = await process.communicate()
     return printed.decode().splitlines()
 
 
-async def type_until_interrupted(typed: Typed, directory: Path, url: str) -> list[str]:
+async def type_until_interrupted(typed: Typed, directory: Path, environ: Mapping[str, str]) -> list[str]:
     """Type a command, press Ctrl-C where the page does, and return what it prints, as the page writes it."""
     last_before = typed.prints[typed.prints.index(INTERRUPT) - 1]
-    async with shell(f"exec {typed.command}", directory, url) as process:
+    async with shell(f"exec {typed.command}", directory, environ) as process:
         assert process.stdout is not None
         printed: list[str] = []
         while line := (await process.stdout.readline()).decode():
@@ -88,15 +92,20 @@ async def type_until_interrupted(typed: Typed, directory: Path, url: str) -> lis
     return [line for line in printed if not line.startswith(ONLY_HERE)]
 
 
-async def try_page(page: Path, broker: Broker, directory: Path) -> None:
-    """Type every command of *page* in *directory*, and expect what the page says that it prints."""
-    await type_command("weft init", directory, broker.url)
+async def try_page(page: Path, realm: Realm, directory: Path) -> None:
+    """Type every command of *page* in *directory* as the operator ann, and expect what the page says that it prints."""
+    root = realm.options(Role.ADMIN, "root")
+    assert root.creds is not None
+    shutil.copy(root.creds, directory / "root.creds")
+    async with Link(root) as link:
+        await ensure(link)
+    environ = {"NATS_URL": realm.broker.url, "NATS_CREDS": str(realm.options(Role.OPERATOR, "ann").creds)}
     async with AsyncExitStack() as stack:
         for vm in THERE:
-            await stack.enter_async_context(Pupil(broker.url, vm))
+            await stack.enter_async_context(Pupil(realm.broker.url, vm, options=realm.options(Role.GUEST, vm)))
         for typed in read_console(page, prompt="$"):
             if typed.is_background:
-                printed = await type_until_interrupted(typed, directory, broker.url)
+                printed = await type_until_interrupted(typed, directory, environ)
             else:
-                printed = await type_command(typed.command, directory, broker.url)
+                printed = await type_command(typed.command, directory, environ)
             assert prints_as_said(printed, typed.prints), f"{typed.command}: {printed}"

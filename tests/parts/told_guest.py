@@ -26,12 +26,13 @@ class ToldGuest:
         url: The broker.
         vm: Its VM id.
         refuses: Whether it fails every share, as if the keys were wrong.
+        options: How it connects, where the broker asks for credentials.
     """
 
-    def __init__(self, url: str, vm: str, *, refuses: bool = False) -> None:
+    def __init__(self, url: str, vm: str, *, refuses: bool = False, options: LinkOptions | None = None) -> None:
         self.vm = VmId(vm)
         self._refuses = refuses
-        self._link = Link(LinkOptions(servers=(url,), name=f"guest {vm}"))
+        self._link = Link(options or LinkOptions(servers=(url,), name=f"guest {vm}"))
         self._subscription: Subscription | None = None
 
     async def __aenter__(self) -> Self:

@@ -10,6 +10,7 @@ from nats.aio.client import Client
 
 from weft.link.connection import Connection
 from weft.link.keeper import Owner
+from weft.link.user import BrokerUser, user_of_token
 
 log = structlog.get_logger("weft.link")
 Hook = Callable[..., Awaitable[None]]
@@ -63,7 +64,14 @@ class Borrowed:
 
     def _fresh_connection(self) -> Connection:
         prefix = getattr(self._nc, "_inbox_prefix", b"_INBOX")
-        return Connection(self._nc, inbox_prefix=bytes(prefix).decode())
+        return Connection(self._nc, inbox_prefix=bytes(prefix).decode(), user=self._user())
+
+    def _user(self) -> BrokerUser | None:
+        say_token = getattr(self._nc, "_user_jwt_cb", None)
+        try:
+            return user_of_token(bytes(say_token()).decode()) if say_token is not None else None
+        except (OSError, ValueError):
+            return None  # the file that the client read when it connected is gone, or another one by now
 
     async def _note_error(self, exc: Exception) -> None:
         await self.connection.note_error(exc)

@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 
 from weft.errors import BrokerDeniedError, BrokerError, BrokerUnreachableError, NoRespondersError, PayloadTooLargeError
 from weft.link.reasons import is_refusal, reason_of
+from weft.link.user import BrokerUser
 
 T = TypeVar("T")
 log = structlog.get_logger("weft.link")
@@ -34,10 +35,14 @@ class Connection:
         nc: The client; this object is told by its callbacks.
         inbox_prefix: Where answers to this client arrive.
         tls_name: The name that the server's certificate has to carry.
+        user: Who we are to the server, as far as it is known.
     """
 
-    def __init__(self, nc: Client, *, inbox_prefix: str, tls_name: str | None = None) -> None:
+    def __init__(
+        self, nc: Client, *, inbox_prefix: str, tls_name: str | None = None, user: BrokerUser | None = None
+    ) -> None:
         self.nc = nc
+        self.user = user
         self._tls_name = tls_name
         self.lost = asyncio.Event()
         self.lost_because = ""

@@ -23,6 +23,7 @@ from weft.link.listeners import Callback, Listeners, registered
 from weft.link.options import LinkOptions, without_login
 from weft.link.reasons import reason_of
 from weft.link.subscription import Subscription, is_subject
+from weft.link.user import BrokerUser
 
 log = structlog.get_logger("weft.link")
 
@@ -167,6 +168,11 @@ class Link:
     def server_version(self) -> str:
         """Return the connected server's version, ``""`` while there is none."""
         return str(self._connection.info.get("version", "")) if self._connection else ""
+
+    @property
+    def user(self) -> BrokerUser | None:
+        """Return who we are on this connection; None while there is none, and where nothing says it."""
+        return self._connection.user if self._connection else None
 
     @property
     def denied_subjects(self) -> frozenset[str]:

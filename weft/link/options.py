@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from weft.errors import ConfigError
 
 DEFAULT_SERVER = "nats://127.0.0.1:4222"
+DEFAULT_INBOX_PREFIX = "_INBOX"
 SCHEMES = ("nats", "tls", "ws", "wss")
 
 
@@ -28,7 +29,8 @@ class LinkOptions:
         tls_cert: Client certificate; needs *tls_key*.
         tls_key: Its private key.
         tls_first: Begin with TLS instead of plain text, for a broker that is set to ``handshake_first``.
-        inbox_prefix: Where answers arrive; a guest may subscribe to nothing but its own.
+        inbox_prefix: Where answers arrive; a guest may subscribe to nothing but its own. An operator's is below the
+            name in its credentials unless another is given.
         connect_timeout_s: Seconds one connection attempt may take.
         ping_interval_s: Seconds between pings; a silent broker is given up after three. At most 20.
         reconnect_cap_s: Longest wait between two attempts; each is drawn from zero to a doubling bound below it.
@@ -48,7 +50,7 @@ class LinkOptions:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_first: bool = False
-    inbox_prefix: str = "_INBOX"
+    inbox_prefix: str = DEFAULT_INBOX_PREFIX
     connect_timeout_s: float = 5.0
     ping_interval_s: float = 10.0
     reconnect_cap_s: float = 8.0

@@ -15,15 +15,25 @@ MOUNTS_PREFIX = "weft.mounts."
 LIVE_PREFIX = "weft.live."
 STATUS_PREFIX = "weft.status."
 INBOX_PREFIX = "_INBOX_"
+OPERATOR_INBOX_PREFIX = "_INBOX."
+"""An operator's own inbox is below it: wherever permissions are ordinary, that is allowed too."""
+IMPORTED_API = "weft.api."
+"""JetStream's API as operators and observers import it: a server answers ``$JS.API.`` in every account itself."""
 MOUNTS_ALL = MOUNTS_PREFIX + "*"
 STATUS_ALL = STATUS_PREFIX + "*"
-EVENTS_ALL = "weft.events.>"
+EVENTS_PREFIX = "weft.events."
+EVENTS_ALL = EVENTS_PREFIX + ">"
 EVENTS_VM_PREFIX = "weft.events.vm."
 EVENTS_VM_ALL = EVENTS_VM_PREFIX + "*.>"
 EVENTS_OPERATOR_PREFIX = "weft.events.op."
 EVENTS_OPERATOR_ALL = EVENTS_OPERATOR_PREFIX + ">"
 LIVE_TEMPLATE = LIVE_PREFIX + "{{wildcard(1)}}"
 """Republish destination: the server fills in the VM id."""
+CATALOG_PREFIX = f"$KV.{CATALOG_BUCKET}."
+REPEATED_STATUS_PREFIX = "weft.repeated.status."
+REPEATED_EVENTS_PREFIX = "weft.repeated.events."
+REPEATED_CATALOG_PREFIX = "weft.repeated.catalog."
+"""Where the broker repeats what a stream stored: what one account sends to a second crosses into no third."""
 
 
 def subject(vm: str) -> str:
@@ -61,9 +71,15 @@ def vm_events(vm: VmId) -> str:
     return f"{EVENTS_VM_PREFIX}{vm}.>"
 
 
-def operator_event_subject(action: str) -> str:
-    """Name the audit subject for an operator's *action*."""
-    return EVENTS_OPERATOR_PREFIX + action
+def operator_event_subject(action: str, name: str = "") -> str:
+    """
+    Name the audit subject for an operator's *action*.
+
+    Args:
+        action: What was done.
+        name: The operator, where credentials allow it to write below its own name only; empty where nobody checks.
+    """
+    return f"{EVENTS_OPERATOR_PREFIX}{name}.{action}" if name else EVENTS_OPERATOR_PREFIX + action
 
 
 def event_vm(text: str) -> tuple[VmId | None, str]:
@@ -71,7 +87,7 @@ def event_vm(text: str) -> tuple[VmId | None, str]:
     Take an audit subject apart.
 
     Returns:
-        The VM, None for an operator's act, and what happened.
+        The VM, None for an operator's act, and what happened, with the operator's name before it where it was checked.
 
     Raises:
         SubjectError: it is no audit subject of a VM id.

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from controlplane.cli.auth_options import auth_directory_option, lifetime_option, out_option
+from controlplane.cli.auth_options import auth_directory_option, lifetime_option
 from controlplane.cli.command import group
 from controlplane.cli.listing import show_listing
 from controlplane.cli.options import output_option
+from controlplane.cli.secret_output import out_option, plan_files, refuse_open_stdout, write_files
 from controlplane.cli.session import say
 from weft.terminal import show_block, show_json
 
@@ -47,12 +48,20 @@ def init(directory: Path) -> None:
     from controlplane.auth.directory import AuthDirectory
 
     keys = AuthDirectory(directory)
-    if keys.init(now_s=time.time()):
+    made = keys.init(now_s=time.time())
+    if made.is_new:
         say(f"made keys in {directory} (who has them can do everything: keep a copy in a safe place)")
         say(f"  next: nats-server -c {keys.nats_conf}")
-        say("        weft auth operator NAME > NAME.creds; weft --creds NAME.creds init")
-    else:
-        say(f"verified keys and {keys.accounts_conf}")
+        say("        weft auth admin root --out root.creds; weft --creds root.creds init")
+        say("        weft auth operator NAME --out NAME.creds")
+        return
+    say(f"verified keys and {keys.accounts_conf}")
+    if made.is_upgraded:
+        say("operators and observers have accounts of their own now; guests' credentials stay as they are")
+        say(f"  next: give the broker {keys.accounts_conf} and have it reload (nats-server --signal reload)")
+        say("        weft auth admin root --out root.creds; weft --creds root.creds init")
+    for user in made.voided:
+        say(f"  those of {user.role} {user.name} end with that: weft auth {user.role} {user.name} --out FILE.creds")
 
 
 @command.command("guest")
@@ -61,42 +70,90 @@ def init(directory: Path) -> None:
 @out_option
 @lifetime_option
 @auth_directory_option
-def guest(vms: tuple[str, ...], output: str, out: str | None, lifetime_s: float | None, directory: Path) -> None:
+def guest(
+    vms: tuple[str, ...], output: str, out: str | None, force: bool, lifetime_s: float | None, directory: Path
+) -> None:
     """
     Make credentials with which a guest is VM, and can do nothing as another.
 
     \b
     Examples:
-      weft auth guest vm-7 > nats.creds
+      weft auth guest vm-7 --out nats.creds
       weft auth guest vm-1 vm-2 vm-3 --out creds --expires 90d
     """
     from controlplane.auth.roles import Role
 
-    _issue(Role.GUEST, vms, output=output, out=out, lifetime_s=lifetime_s, directory=directory)
+    _issue(Role.GUEST, vms, output=output, out=out, force=force, lifetime_s=lifetime_s, directory=directory)
 
 
 @command.command("operator")
 @click.argument("name", metavar="NAME")
-@click.option("--read-only", is_flag=True, help="May look at everything, and change nothing.")
+@click.option("--read-only", is_flag=True, help="The same as: weft auth observer NAME.")
 @output_option("creds", "json")
 @out_option
 @lifetime_option
 @auth_directory_option
 def operator(
-    name: str, read_only: bool, output: str, out: str | None, lifetime_s: float | None, directory: Path
+    name: str,
+    read_only: bool,
+    output: str,
+    out: str | None,
+    force: bool,
+    lifetime_s: float | None,
+    directory: Path,
 ) -> None:
     """
-    Make credentials for the operator NAME.
+    Make credentials for the operator NAME: publishes, changes the catalog, reads everything.
 
     \b
     Examples:
-      weft auth operator ann > ann.creds
-      weft auth operator wallboard --read-only > wallboard.creds
+      weft auth operator ann --out ann.creds
     """
     from controlplane.auth.roles import Role
 
     role = Role.OBSERVER if read_only else Role.OPERATOR
-    _issue(role, [name], output=output, out=out, lifetime_s=lifetime_s, directory=directory)
+    _issue(role, [name], output=output, out=out, force=force, lifetime_s=lifetime_s, directory=directory)
+
+
+@command.command("observer")
+@click.argument("name", metavar="NAME")
+@output_option("creds", "json")
+@out_option
+@lifetime_option
+@auth_directory_option
+def observer(name: str, output: str, out: str | None, force: bool, lifetime_s: float | None, directory: Path) -> None:
+    """
+    Make credentials for the observer NAME: reads everything, and stores nothing.
+
+    \b
+    Examples:
+      weft auth observer wallboard --out wallboard.creds
+    """
+    from controlplane.auth.roles import Role
+
+    _issue(Role.OBSERVER, [name], output=output, out=out, force=force, lifetime_s=lifetime_s, directory=directory)
+
+
+@command.command("admin")
+@click.argument("name", metavar="NAME")
+@output_option("creds", "json")
+@out_option
+@lifetime_option
+@auth_directory_option
+def admin(name: str, output: str, out: str | None, force: bool, lifetime_s: float | None, directory: Path) -> None:
+    """
+    Make credentials for the admin NAME: makes, changes and empties streams; for weft init and weft vm forget.
+
+    Whoever has them can do everything to weft's streams. For daily work there is: weft auth operator.
+
+    \b
+    Examples:
+      weft auth admin root --out root.creds
+      weft --creds root.creds init
+    """
+    from controlplane.auth.roles import Role
+
+    _issue(Role.ADMIN, [name], output=output, out=out, force=force, lifetime_s=lifetime_s, directory=directory)
 
 
 @command.command("revoke")
@@ -169,7 +226,7 @@ def show(output: str) -> None:
     for role in Role:
         for grant in grants_of(role):
             subject = grant.subject.replace(NAME, "NAME")
-            if output == "table" and role is not Role.GUEST and subject.startswith("$JS.API."):
+            if output == "table" and role is not Role.GUEST and subject.startswith(("$JS.API.", "weft.api.")):
                 subject = next((subject.replace(name, "STREAM") for name in STREAMS if name in subject), subject)
             cells = (role.value, account_of(role).value, grant.act.value, subject, grant.why)
             rows[cells] = Row(subject, cells, {title.lower(): cell for title, cell in zip(titles, cells, strict=True)})
@@ -178,37 +235,36 @@ def show(output: str) -> None:
 
 
 def _issue(
-    role: Role, names: Sequence[str], *, output: str, out: str | None, lifetime_s: float | None, directory: Path
+    role: Role,
+    names: Sequence[str],
+    *,
+    output: str,
+    out: str | None,
+    force: bool,
+    lifetime_s: float | None,
+    directory: Path,
 ) -> None:
     names = list(dict.fromkeys(names))
     if output == "creds" and len(names) > 1 and not out:
         raise click.UsageError("cannot print several credentials after each other: add --out DIR or -o json")
     from controlplane.auth.directory import AuthDirectory
     from controlplane.auth.users import parse_user_name
+    from controlplane.cli.output import format_json
 
     for name in names:
         parse_user_name(role, name)
+    files = plan_files(names, out, f".{output}", force=force) if out else None
+    if files is None:
+        refuse_open_stdout("credentials")
     keys = AuthDirectory(directory)
     issued = [keys.issue(role, name, now_s=time.time(), lifetime_s=lifetime_s) for name in names]
-    if out:
-        _write(issued, Path(out), output)
+    if files is not None:
+        texts = {user.name: user.creds if output == "creds" else format_json(_record(user)) + "\n" for user in issued}
+        write_files(files, texts)
     elif output == "json":
-        from controlplane.cli.output import format_json
-
         show_json(format_json([_record(user) for user in issued]))
     else:
         show_block(issued[0].creds, end="")
-
-
-def _write(issued: Sequence[Issued], out: Path, output: str) -> None:
-    from controlplane.auth.files import ensure_private_directory, replace_file
-    from controlplane.cli.output import format_json
-
-    ensure_private_directory(out)
-    for user in issued:
-        path = out / f"{user.name}.{output}"
-        replace_file(path, user.creds if output == "creds" else format_json(_record(user)) + "\n", mode=0o600)
-        say(f"wrote {path}")
 
 
 def _record(user: Issued) -> dict[str, str]:

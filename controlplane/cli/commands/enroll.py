@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 import click
 
-from controlplane.cli.auth_options import auth_directory_option, lifetime_option, out_option
+from controlplane.cli.auth_options import auth_directory_option, lifetime_option
 from controlplane.cli.command import command as weft_command
 from controlplane.cli.options import each_vm
+from controlplane.cli.secret_output import out_option, plan_files, refuse_open_stdout, write_files
 from controlplane.cli.session import link_options, say
 from controlplane.cli.textfile import read_text
 from weft.terminal import show_block
@@ -43,6 +44,7 @@ def command(
     installed: bool,
     no_auth: bool,
     out: str | None,
+    force: bool,
     lifetime_s: float | None,
     directory: Path,
 ) -> None:
@@ -55,7 +57,7 @@ def command(
 
     \b
     Examples:
-      weft enroll vm-7 --installed --server tls://broker.example:4222 > user-data
+      weft enroll vm-7 --installed --server tls://broker.example:4222 --out vm-7.yaml
       weft enroll vm-7 --package dist/weft_mounts-0.1.0-py3-none-any.whl --format shell \\
           --server tls://broker.example:4222 | ssh root@vm-7 sh
       weft enroll vm-{01..30} --package https://files.example/weft.tar.gz \\
@@ -64,6 +66,9 @@ def command(
     if form == "shell" and len(vms) > 1 and not out:
         raise click.UsageError("cannot print several scripts after each other: add --out DIR")
     what = _package(package, sha256, is_installed=installed)
+    files = plan_files(vms, out, f".{SUFFIXES[form]}", force=force) if out else None
+    if files is None and not no_auth:
+        refuse_open_stdout("a guest's credentials")
     guests = _guests(vms, directory=None if no_auth else directory, lifetime_s=lifetime_s, package=what)
     from weft.deploy import find_data_file
 
@@ -74,14 +79,8 @@ def command(
     texts = {guest.vm: build(template, guest) for guest in guests}
     if form == "cloud-init" and what is not None and what.content is not None:
         _warn_of_size(max(len(text.encode()) for text in texts.values()))
-    if out:
-        from controlplane.auth.files import ensure_private_directory, replace_file
-
-        ensure_private_directory(Path(out))
-        for vm, text in texts.items():
-            path = Path(out) / f"{vm}.{SUFFIXES[form]}"
-            replace_file(path, text, mode=0o600)
-            say(f"wrote {path}")
+    if files is not None:
+        write_files(files, {str(vm): text for vm, text in texts.items()})
     else:
         show_block("---\n".join(texts.values()), end="")
 
@@ -126,13 +125,15 @@ def _guests(
     from controlplane.auth.roles import Role
     from controlplane.enrollment import Enrollment, parse_certificates, parse_server
     from weft.errors import ConfigError
-    from weft.link.options import with_scheme
+    from weft.link.options import without_login
     from weft.wire.ids import parse_vm_id
 
     ids = [parse_vm_id(vm) for vm in dict.fromkeys(vms)]
     options = link_options()
     tls_ca = None if options.tls_ca is None else parse_certificates(read_text(str(options.tls_ca)))
-    servers = [parse_server(with_scheme(server)) for server in options.servers]
+    servers = [parse_server(without_login(server)) for server in options.servers]
+    if any("@" in server for server in options.servers):
+        say("warning: the login in the broker's address is yours, and left out of what a guest gets")
     for server in servers:
         _warn_of(server, has_tls=tls_ca is not None)
     installer = find_data_file("install.py").read_text()

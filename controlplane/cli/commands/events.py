@@ -14,7 +14,7 @@ from controlplane.cli.exits import FAILED, leave
 from controlplane.cli.options import Duration, each_vm, output_option, yes_option
 from controlplane.cli.output import counted
 from controlplane.cli.session import say, with_plane
-from weft.terminal import show, show_json
+from weft.terminal import show, show_json, tell
 
 if TYPE_CHECKING:
     from controlplane.plane import ControlPlane
@@ -37,6 +37,9 @@ def command(
 
     In the order they were stored; ``-o json`` prints one object per line. How long they are kept is
     chosen with ``weft init --events-age``; of each kind the last of a VM, as far as there is room.
+
+    An operator's name is the one in the credentials, which the broker checked. Where it checks none,
+    the name is what the writer says, and ends with a question mark.
 
     \b
     Examples:
@@ -94,14 +97,14 @@ def purge(vms: tuple[str, ...], older_than_s: float | None, dry_run: bool, assum
             return count
         if not assume_yes:
             if not sys.stdin.isatty():
-                click.echo("weft: cannot remove events unasked\n  try: the same with --yes", err=True)
+                tell("weft: cannot remove events unasked", "  try: the same with --yes")
                 leave(FAILED)
             ask(f"Remove {counted(count, 'event')} for good?")
         return await plane.purge_events(vms, older_than_s=older_than_s)
 
     count = with_plane(work)
     if output == "json":
-        click.echo(json.dumps({"events": count, "is_removed": bool(count) and not dry_run}))
+        show_json(json.dumps({"events": count, "is_removed": bool(count) and not dry_run}))
     say(f"{'would remove' if dry_run else 'removed'} {counted(count, 'event')}")
 
 

@@ -85,7 +85,7 @@ def forget(vms: tuple[str, ...], stale_s: float | None, assume_yes: bool) -> Non
 
     They leave their classes and every share's targets, and their stored lists and reports
     are removed, so that a machine with the same id later inherits nothing. A guest that is
-    still there keeps its shares.
+    still there keeps its shares. It takes an admin's credentials where the broker has accounts.
 
     \b
     Examples:

@@ -22,8 +22,15 @@ async def realm(tmp_path: Path) -> AsyncIterator[Realm]:
 
 
 @pytest.fixture
-async def operator(realm: Realm) -> AsyncIterator[Link]:
-    """An operator's link; the streams are there."""
-    async with realm.connected(Role.OPERATOR, "ann") as link:
+async def streams(realm: Realm) -> Realm:
+    """The realm, with its streams made by an admin."""
+    async with realm.connected(Role.ADMIN, "root") as link:
         await ensure(link)
+    return realm
+
+
+@pytest.fixture
+async def operator(streams: Realm) -> AsyncIterator[Link]:
+    """An operator's link; the streams are there."""
+    async with streams.connected(Role.OPERATOR, "ann") as link:
         yield link

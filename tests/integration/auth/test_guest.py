@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from nats.aio.msg import Msg
 
 from agent import Subscriber
-from controlplane.auth.roles import Role
+from controlplane.auth import limits
+from controlplane.auth.limits import GUEST_PAYLOAD_BYTES, GUEST_SUBSCRIPTIONS
+from controlplane.auth.roles import Account, Role
 from controlplane.jetstream import last_message
 from controlplane.streams import ensure
 from tests.parts.realm import Realm, not_refused
 from tests.parts.shares import bind, encoded_set
-from weft.errors import BrokerUnreachableError, NoRespondersError
+from weft.errors import BrokerError, BrokerUnreachableError, NoRespondersError, PayloadTooLargeError
 from weft.link import Link
 from weft.wire.share import ShareMount
-from weft.wire.status import Mode
+from weft.wire.status import ErrorCode, Mode, ShareError, ShareState, ShareStatus, VmStatus, encode_status
 from weft.wire.subjects import GUEST_EVENTS_STREAM, MOUNTS_STREAM, STATUS_STREAM
 
 pytestmark = pytest.mark.integration
@@ -87,14 +91,14 @@ async def test_reports_reach_the_streams_without_an_answer(realm: Realm, operato
         await until_stored(operator, GUEST_EVENTS_STREAM, "weft.events.vm.vm-1.share.mounted", b"event")
 
 
-async def test_operator_hears_reports_as_they_are_sent(realm: Realm, operator: Link) -> None:
-    """Waiting for a class needs no reading of the stream."""
+async def test_operator_hears_reports_as_they_are_stored(realm: Realm, operator: Link) -> None:
+    """What a guest sends crosses into one account only, so the stream repeats it; waiting needs no reading."""
     heard: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def keep(msg: Msg) -> None:
         heard.put_nowait(msg.data)
 
-    await operator.subscribe("weft.status.*", keep)
+    await operator.subscribe("weft.repeated.status.*", keep)
     await operator.flush()
     async with asyncio.timeout(PATIENCE_S), realm.connected(Role.GUEST, "vm-1") as guest:
         await guest.publish("weft.status.vm-1", b"here")
@@ -226,18 +230,85 @@ async def test_guest_before_weft_init_stays_in_jetstream_mode(realm: Realm) -> N
         assert subscriber.mode is Mode.JETSTREAM
         with pytest.raises(NoRespondersError):
             await guest.request(f"{DIRECT_GET}.weft.mounts.vm-1", timeout_s=PATIENCE_S)
-        async with realm.connected(Role.OPERATOR, "ann") as operator:
+        async with realm.connected(Role.ADMIN, "root") as operator:
             await ensure(operator)
             await store(operator, "weft.mounts.vm-1", encoded_set(1, A, vm="vm-1"))
             assert await applied.get() == "a"
         assert subscriber.mode is Mode.JETSTREAM
 
 
-async def test_one_broker_limit_holds_for_all(realm: Realm, operator: Link) -> None:
-    """A guest is told the same ``max_payload`` as an operator, and a state of that size gets through."""
+async def test_a_state_as_large_as_the_broker_takes_reaches_a_guest(realm: Realm, operator: Link) -> None:
+    """What a guest may send is limited, what it is sent is not: read, and heard as a live copy."""
     size = operator.max_payload - 4096
-    await store(operator, "weft.mounts.vm-1", b"x" * size)
-    async with realm.connected(Role.GUEST, "vm-1") as guest:
-        assert guest.max_payload == operator.max_payload
+    heard: asyncio.Queue[Msg] = asyncio.Queue()
+    async with asyncio.timeout(PATIENCE_S), realm.connected(Role.GUEST, "vm-1") as guest:
+        await guest.subscribe("weft.live.vm-1", heard.put)
+        await guest.flush()
+        await store(operator, "weft.mounts.vm-1", b"x" * size)
         read = await guest.request(f"{DIRECT_GET}.weft.mounts.vm-1", timeout_s=PATIENCE_S)
-    assert len(read.data) == size
+        assert len(read.data) == len((await heard.get()).data) == size
+
+
+def report_of(shares: int) -> bytes:
+    """A guest's report in which every share failed, with a sentence about it."""
+    status = ShareStatus(
+        id="x" * 40,
+        mount_point="/run/weft/shares/" + "x" * 60,
+        backend="rclone",
+        digest="0" * 16,
+        state=ShareState.FAILED,
+        since=datetime(2026, 1, 1, tzinfo=UTC),
+        attempts=7,
+        error=ShareError(code=ErrorCode.UNREACHABLE, message="m" * 120, detail="d" * 120),
+    )
+    return encode_status(VmStatus(vm="vm-1", mode=Mode.JETSTREAM, shares=(status,) * shares))
+
+
+async def test_a_report_of_a_thousand_failed_shares_fits(realm: Realm, operator: Link) -> None:
+    """The limit of what a guest sends leaves twice that much room, and a client is told it beforehand."""
+    report = report_of(1000)
+    async with realm.connected(Role.GUEST, "vm-1") as guest:
+        assert guest.max_payload == GUEST_PAYLOAD_BYTES
+        assert len(report) < GUEST_PAYLOAD_BYTES * 0.6
+        await guest.request("weft.status.vm-1", report, timeout_s=PATIENCE_S)
+        with pytest.raises(PayloadTooLargeError):
+            await guest.publish("weft.status.vm-1", b"x" * (GUEST_PAYLOAD_BYTES + 1))
+    assert await stored(operator, STATUS_STREAM, "weft.status.vm-1") == report
+
+
+async def test_a_guest_that_subscribes_without_end_is_thrown_out(realm: Realm, operator: Link) -> None:
+    """It loses its connection, and nobody else notices."""
+    thrown_out = asyncio.Event()
+
+    async def keep(msg: Msg) -> None:
+        raise AssertionError(msg.subject)
+
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        realm.connected(Role.GUEST, "vm-2") as other,
+        realm.connected(Role.GUEST, "vm-1") as guest,
+    ):
+        guest.on_disconnected(thrown_out.set)
+        for number in range(GUEST_SUBSCRIPTIONS + 1):
+            await guest.subscribe(f"_INBOX_vm-1.{number}", keep)
+        await thrown_out.wait()
+        await other.request("weft.status.vm-2", b"still here", timeout_s=PATIENCE_S)
+
+
+async def test_guests_that_take_every_connection_leave_operators_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool of connections is the guests' own; here it is of two."""
+    monkeypatch.setattr(limits, "CONNECTIONS", {**limits.CONNECTIONS, Account.GUESTS: 2})
+    small = Realm(tmp_path)
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        small.broker,
+        small.connected(Role.GUEST, "vm-1"),
+        small.connected(Role.GUEST, "vm-1"),
+    ):
+        with pytest.raises(BrokerError, match="maximum account active connections"):
+            async with small.connected(Role.GUEST, "vm-2"):
+                raise AssertionError("a third guest got in")
+        async with small.connected(Role.OPERATOR, "ann") as operator:
+            await operator.flush()

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import nats
 import pytest
 from nats.aio.msg import Msg
 from weft.deploy import find_data_file
 
 from agent import Subscriber
 from controlplane import ControlPlane
-from controlplane.auth.roles import STREAMS, Role
+from controlplane.auth.jwt import Key, KeyKind, build_token
+from controlplane.auth.roles import STREAMS, Account, Role
+from controlplane.authorship import shown_author
+from controlplane.batch import Refused, Stored
+from controlplane.ingest import Outgoing, store
 from controlplane.jetstream import last_message
+from controlplane.reader import read_complete
+from controlplane.repeats import stored_subject
+from controlplane.streams import ensure
 from tests.parts.broker import nats_server
 from tests.parts.realm import Realm, not_refused
 from tests.parts.shares import bind
 from weft.errors import BrokerDeniedError, BrokerError
-from weft.link import Link
+from weft.finding import Verdict
+from weft.link import Link, LinkOptions
+from weft.link.credentials import Credentials
 from weft.wire.codec import decode_message
 from weft.wire.digest import share_digest
+from weft.wire.events import OperatorEvent, encode_event
 from weft.wire.mountset import MountSet
 from weft.wire.share import ShareMount
 from weft.wire.status import AgentInfo, Mode, ShareState, ShareStatus, VmStatus, encode_status
@@ -37,16 +49,16 @@ REFUSED = re.compile("authentication error")
 
 
 @pytest.fixture
-async def plane(realm: Realm) -> AsyncIterator[ControlPlane]:
-    """The Python API with an operator's credentials."""
-    async with ControlPlane.connect(options=realm.options(Role.OPERATOR, "ann"), operator="ann") as made:
+async def plane(streams: Realm) -> AsyncIterator[ControlPlane]:
+    """The Python API with an operator's credentials; an admin has made the streams."""
+    async with ControlPlane.connect(options=streams.options(Role.OPERATOR, "ann")) as made:
         yield made
 
 
 async def test_operator_can_do_the_whole_round(realm: Realm, plane: ControlPlane) -> None:
-    """From making the streams to forgetting the share: nothing is refused, singly or in batches."""
+    """From checking the streams to ending the share: nothing is refused, singly or in batches."""
     async with asyncio.timeout(PATIENCE_S):
-        assert len((await plane.init()).created) == len((await plane.init()).verified) == len(STREAMS)
+        assert len((await plane.init()).verified) == len(STREAMS)
         await plane.create_class("algebra")
         await plane.add_members("algebra", VMS)
         fan_out = await plane.publish(DOCS, classes=["algebra"])
@@ -61,7 +73,6 @@ async def test_operator_can_do_the_whole_round(realm: Realm, plane: ControlPlane
 async def test_published_share_is_applied_reported_and_waited_for(realm: Realm, plane: ControlPlane) -> None:
     """The main job across the accounts: publish, apply in the guest, report, converge."""
     applied: asyncio.Queue[ShareMount] = asyncio.Queue()
-    await plane.init()
     async with (
         asyncio.timeout(PATIENCE_S),
         realm.connected(Role.GUEST, "vm-1") as guest,
@@ -105,17 +116,18 @@ NOT_FOR_OPERATORS = {
     "inventing a guest's events": "weft.events.vm.vm-1.mount.applied",
     "bypassing the stream": "weft.live.vm-1",
     "deleting the stream": "$JS.API.STREAM.DELETE.weft-mounts",
-    "making another stream": "$JS.API.STREAM.CREATE.other",
-    "purging another stream": "$JS.API.STREAM.PURGE.other",
+    "making the stream": "$JS.API.STREAM.CREATE.weft-mounts",
+    "changing the stream": "$JS.API.STREAM.UPDATE.weft-mounts",
+    "emptying the stream": "$JS.API.STREAM.PURGE.weft-mounts",
+    "having it delivered elsewhere": "$JS.API.CONSUMER.CREATE.weft-mounts.x",
+    "noting it under another name": "weft.events.op.ann.publish",
+    "noting it under no name": "weft.events.op.publish",
 }
 NOT_FOR_OBSERVERS = {
     **NOT_FOR_OPERATORS,
     "publishing": "weft.mounts.vm-1",
     "writing the catalog": "$KV.weft-catalog.share.docs",
-    "noting what was done": "weft.events.op.publish",
-    "making the stream": "$JS.API.STREAM.CREATE.weft-mounts",
-    "changing the stream": "$JS.API.STREAM.UPDATE.weft-mounts",
-    "emptying the stream": "$JS.API.STREAM.PURGE.weft-mounts",
+    "noting what was done": "weft.events.op.bob.publish",
 }
 
 
@@ -135,7 +147,6 @@ async def test_operators_may_not_send_what_they_do_not_need(
 async def test_read_only_operator_sees_everything_and_publishes_nothing(realm: Realm, plane: ControlPlane) -> None:
     """Listing, status and dry runs work; every change is refused and leaves nothing behind."""
     async with asyncio.timeout(PATIENCE_S):
-        await plane.init()
         await plane.create_class("algebra")
         await plane.add_members("algebra", VMS)
         await plane.publish(DOCS, classes=["algebra"])
@@ -144,20 +155,80 @@ async def test_read_only_operator_sees_everything_and_publishes_nothing(realm: R
             assert [record.share.id for record in await observer.shares()] == ["docs"]
             assert len(await observer.status()) == len(VMS)
             assert set((await observer.sync(dry_run=True)).unchanged) == set(VMS)
+            assert set(await observer.classes()) == {"algebra"}
+            assert [edition.who for edition in await observer.history("docs")] == ["ann"]
+            assert {entry.checked async for entry in observer.events()} == {"ann"}
+            assert [found for found in await observer.check_up() if found.verdict is Verdict.BAD] == []
             assert observer.link.denied_subjects == frozenset()
             with pytest.raises(BrokerError):
                 await observer.create_class("geometry")
         assert set(await plane.classes()) == {"algebra"}
 
 
-async def test_read_only_is_no_wall_against_a_hostile_client(realm: Realm, operator: Link) -> None:
-    """It lives in the streams' account, where an answer can be aimed at a VM: the limit that the manual names."""
+async def test_what_an_admin_does_operators_cannot(realm: Realm, plane: ControlPlane) -> None:
+    """Making streams and forgetting VMs is refused with the next command, before anything changed."""
+    await plane.publish(DOCS, vms=["vm-1"])
+    with pytest.raises(BrokerDeniedError, match="weft auth admin"):
+        await plane.forget(["vm-1"])
+    assert await plane.targets("docs") == ("vm-1",)
+    async with ControlPlane.connect(options=realm.options(Role.ADMIN, "root")) as admin:
+        assert (await admin.forget(["vm-1"])).messages == 1
+    assert await last_message(plane.link, MOUNTS_STREAM, "weft.mounts.vm-1") is None
+
+
+async def test_who_did_it_is_what_the_credentials_say(realm: Realm, plane: ControlPlane) -> None:
+    """The broker lets each operator write under its own name only; another name is shown as a claim."""
+    await plane.create_class("algebra")
+    async with ControlPlane.connect(options=realm.options(Role.OPERATOR, "bob"), operator="the-director") as bob:
+        await bob.create_class("geometry")
+    forged = encode_event(OperatorEvent(who="the-director", action="class.delete", name="algebra"))
+    await plane.link.request("weft.events.op.ann.class.delete", forged, timeout_s=PATIENCE_S)
+    entries = [entry async for entry in plane.events()]
+    assert [(entry.checked, entry.kind) for entry in entries] == [
+        ("ann", "class.create"),
+        ("bob", "class.create"),
+        ("ann", "class.delete"),
+    ]
+    shown = [
+        shown_author(entry.checked, entry.event.who) for entry in entries if isinstance(entry.event, OperatorEvent)
+    ]
+    assert shown == ["ann", "bob (for the-director)", "ann (says the-director)"]
+
+
+async def test_an_operators_own_client_is_known_too(realm: Realm, plane: ControlPlane) -> None:
+    """A program that brings its own connection needs only to say where answers arrive."""
+    options = realm.options(Role.OPERATOR, "bob")
+    nc = await nats.connect(realm.broker.url, user_credentials=str(options.creds), inbox_prefix="_INBOX.bob")
+    async with ControlPlane(nc) as bob:
+        await bob.create_class("geometry")
+    await nc.close()
+    assert [entry.checked async for entry in plane.events()] == ["bob"]
+
+
+async def test_operators_hear_nothing_that_one_of_them_made_up(realm: Realm, plane: ControlPlane) -> None:
+    """An answer can be aimed at what another operator listens to; it is told from what the broker repeats."""
     heard: asyncio.Queue[Msg] = asyncio.Queue()
-    await operator.subscribe("weft.live.vm-2", heard.put)
-    await operator.request("weft.mounts.vm-1", b"aimed", timeout_s=PATIENCE_S)
-    async with asyncio.timeout(PATIENCE_S), realm.connected(Role.OBSERVER, "wallboard") as observer:
-        await observer.publish(f"$JS.API.DIRECT.GET.{MOUNTS_STREAM}.weft.mounts.vm-1", b"", reply="weft.mounts.vm-2")
-        assert (await heard.get()).data == b"aimed"
+    await plane.link.subscribe("weft.repeated.status.*", heard.put)
+    await plane.link.flush()
+    async with asyncio.timeout(PATIENCE_S), realm.connected(Role.OPERATOR, "mallory") as mallory:
+        key = "$KV.weft-catalog.share.forged"
+        await mallory.request(key, b"a status", timeout_s=PATIENCE_S)
+        question = json.dumps({"last_by_subj": key}).encode()
+        await mallory.publish("weft.api.DIRECT.GET.KV_weft-catalog", question, reply="weft.repeated.status.vm-1")
+        forged = await heard.get()
+    assert (forged.subject, forged.data) == ("weft.repeated.status.vm-1", b"a status")
+    assert stored_subject(forged.subject, forged.headers) is None
+
+
+async def test_ten_thousand_lists_are_published_and_read_across_accounts(realm: Realm, plane: ControlPlane) -> None:
+    """Batches keep their conditions and their answers: what changed meanwhile is refused, and all else is stored."""
+    lists = [Outgoing(f"weft.mounts.vm-{n}", b"x" * 400, 0) for n in range(10_000)]
+    async with asyncio.timeout(60):
+        assert set(await store(plane.link, lists)) == {Stored()}
+        again = await store(plane.link, lists[:100])
+        assert {type(verdict) for verdict in again} == {Refused}
+        reading = await read_complete(plane.link, MOUNTS_STREAM, "weft.mounts.*")
+    assert len(reading.last) == 10_000
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -193,6 +264,40 @@ async def test_another_realms_user_is_refused(realm: Realm, tmp_path: Path) -> N
     stranger.broker = realm.broker
     with pytest.raises(BrokerDeniedError):
         await Link(stranger.options(Role.OPERATOR, "ann")).connect()
+
+
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.OBSERVER])
+async def test_credentials_of_an_older_weft_let_nobody_in_beside_the_streams(realm: Realm, role: Role) -> None:
+    """They name the account of the streams, where keys of these roles count no more; a guest's are what they were."""
+    keys, user = realm.auth.load_keys(), Key.generate(KeyKind.USER)
+    claims = {"type": "user", "issuer_account": keys.accounts[Account.CONTROL].public}
+    token = build_token(
+        claims, name="ann", subject=user.public, issuer=keys.signing[role], issued_at_s=int(time.time())
+    )
+    path = realm.auth.path / "old.creds"
+    path.write_text(Credentials(token, user.seed).as_text())
+    with pytest.raises(BrokerDeniedError):
+        await Link(LinkOptions(servers=(realm.broker.url,), creds=path)).connect()
+
+
+async def test_an_older_realm_keeps_its_guests(tmp_path: Path) -> None:
+    """A guest that was enrolled before comes back with the same file, after accounts.conf was brought up to date."""
+    older = Realm(tmp_path)
+    creds = tmp_path / "guest.creds"
+    creds.write_text(older.auth.issue(Role.GUEST, "vm-1", now_s=time.time()).creds)
+    (older.auth.path / "realm.json").write_text('{"schema": 1, "made_at_s": 1000}')
+    for name in ("weft-operators", "weft-observers", "sign-admin"):
+        (older.auth.path / "keys" / f"{name}.nk").unlink()
+    made = older.auth.init(now_s=time.time())
+    assert (made.is_new, made.is_upgraded) == (False, True)
+    older.broker.config = older.config()
+    async with asyncio.timeout(PATIENCE_S), older.broker:
+        async with older.connected(Role.ADMIN, "root") as root:
+            await ensure(root)
+        guest = LinkOptions(servers=(older.broker.url,), creds=creds, inbox_prefix="_INBOX_vm-1")
+        async with Link(guest) as link:
+            answer = await link.request("weft.status.vm-1", b"here", timeout_s=PATIENCE_S)
+    assert json.loads(answer.data) == {"stream": "weft-status", "seq": 1}
 
 
 @pytest.mark.parametrize("name", ["nats.conf", "nats-cluster.conf"])

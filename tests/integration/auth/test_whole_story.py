@@ -42,13 +42,14 @@ async def test_a_fleet_with_least_privilege_works_like_one_without(directory: Pa
     """Every step is what the manual says, and the broker refuses nothing that anybody needed."""
     auth, creds = directory / "auth", directory / "creds"
     assert await weft("auth", "init", "--dir", str(auth)) == 0
+    assert await weft("auth", "admin", "root", "--dir", str(auth), "--out", str(creds)) == 0
     assert await weft("auth", "operator", "ann", "--dir", str(auth), "--out", str(creds)) == 0
     assert await weft("auth", "guest", "vm-1", "--dir", str(auth), "--out", str(creds)) == 0
     config = auth / "embedded.conf"  # the embedded broker names the store itself, and then a file may not
     config.write_text(re.sub(r"^ *store_dir.*$", "", (auth / "nats.conf").read_text(), flags=re.MULTILINE))
     async with asyncio.timeout(PATIENCE_S), EmbeddedBroker(directory / "store", config=config) as broker:
         as_ann = ("--server", broker.url, "--creds", str(creds / "ann.creds"))
-        assert await weft("init", *as_ann) == 0
+        assert await weft("init", "--server", broker.url, "--creds", str(creds / "root.creds")) == 0
         agent = AgentProcess(directory, broker.url, vm="vm-1", arguments=("--creds", str(creds / "vm-1.creds")))
         source, mount_point = agent.source("docs"), agent.mounts / "docs"
         async with agent:

@@ -64,7 +64,7 @@ async def test_a_refresh_of_one_vm_is_waited_for(broker: Broker, plane: ControlP
 
 
 async def test_events_are_printed_oldest_first(plane: ControlPlane, weft: Weft) -> None:
-    """With who did it and what came of it; what there is nothing of is said on stderr."""
+    """With who says to have done it and what came of it; what there is nothing of is said on stderr."""
     code, out, err = await weft("events")
     assert (code, out) == (0, "")
     assert "nothing happened in the last hour" in err
@@ -73,11 +73,12 @@ async def test_events_are_printed_oldest_first(plane: ControlPlane, weft: Weft) 
     _, out, _ = await weft("events")
     head, created, published = out.splitlines()
     assert head.split() == ["TIME", "WHO", "EVENT", "SHARE", "MESSAGE"]
-    assert created.split()[2:] == ["teacher", "class.create", "-", "algebra"]
-    assert published.split()[2:] == ["teacher", "publish", "a", "1", "VM", "(1", "stored)"]
+    assert created.split()[2:] == ["teacher?", "class.create", "-", "algebra"]
+    assert published.split()[2:] == ["teacher?", "publish", "a", "1", "VM", "(1", "stored)"]
     _, out, _ = await weft("events", "--share", "a", "-o", "json")
     (record,) = [json.loads(line) for line in out.splitlines()]
     assert (record["event"], record["shares"], record["vms"]) == ("publish", ["a"], {"stored": 1})
+    assert (record["who"], record["checked_who"]) == ("teacher", "")
 
 
 async def test_the_age_of_events_is_an_option_of_init(plane: ControlPlane, weft: Weft) -> None:

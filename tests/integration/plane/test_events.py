@@ -10,13 +10,15 @@ import nats
 import pytest
 
 from controlplane import ControlPlane
-from controlplane.jetstream import stream_facts
+from controlplane.direct import read_stored
+from controlplane.jetstream import ask, purge, stream_facts
 from controlplane.trail import TrailEntry
 from tests.integration.agent.conftest import directory  # noqa: F401
 from tests.parts.agent_process import AgentProcess
 from tests.parts.broker import Broker
 from tests.parts.reporting import tell
 from tests.unit.controlplane.makers import share
+from weft.link import LinkOptions
 from weft.wire.events import OperatorEvent
 from weft.wire.share import ShareMount, parse_share
 from weft.wire.subjects import EVENTS_STREAM
@@ -43,6 +45,50 @@ async def test_who_published_what_is_kept(plane: ControlPlane) -> None:
     assert published.vms.stored == 1
     assert await kinds(plane.events(share_id="a")) == ["publish"]
     assert await kinds(plane.events(vm="vm-1")) == []
+
+
+async def test_a_broker_with_passwords_and_one_account_works_as_before(tmp_path: Path) -> None:
+    """The name is the login's; nothing keeps its bearer from writing another, so it counts as said, not checked."""
+    one = Broker(tmp_path, config='authorization { user: ann, password: "a word" }\n')
+    async with one:
+        options = LinkOptions(servers=(one.url,), user="ann", password="a word")
+        async with ControlPlane.connect(options=options, operator="bob") as plane:
+            await plane.init()
+            await plane.publish(share("a"), vms=["vm-1"])
+            (entry,) = [entry async for entry in plane.events()]
+    assert isinstance(entry.event, OperatorEvent)
+    assert (entry.checked, entry.event.who) == ("", "ann (for bob)")
+
+
+async def test_a_stream_without_direct_get_is_read_too(broker: Broker, plane: ControlPlane) -> None:
+    """As another program makes one: its leader is asked for one message after the other."""
+    await plane.publish(share("a"), vms=["vm-1"])
+    await plane.publish(share("b"), vms=["vm-1"])
+    facts = await stream_facts(plane.link, EVENTS_STREAM)
+    config = {**facts.config, "allow_direct": False, "republish": None}
+    await ask(plane.link, f"STREAM.UPDATE.{EVENTS_STREAM}", config)
+    assert await kinds(plane.events()) == ["publish", "publish"]
+    followed = plane.events(follow=True)
+    assert [(await anext(followed)).kind for _ in range(2)] == ["publish", "publish"]
+    waiting = asyncio.ensure_future(anext(followed))
+    await plane.unpublish("a")
+    async with asyncio.timeout(20):
+        assert (await waiting).kind == "unpublish"
+    await followed.aclose()
+
+
+async def test_a_reading_ends_though_the_rest_was_removed_meanwhile(broker: Broker, plane: ControlPlane) -> None:
+    """What was purged while a portion was looked at is not waited for."""
+    for number in range(12):
+        await plane.link.request(f"weft.status.vm-{number}", b"x" * 900_000, timeout_s=10)
+    reading = read_stored(plane.link, "weft-status", "weft.status.*")
+    async with asyncio.timeout(30):
+        seen = [(await anext(reading)).subject]
+        for number in range(1, 12):
+            await purge(plane.link, "weft-status", f"weft.status.vm-{number}")
+        seen += [message.subject async for message in reading]
+    assert seen[0] == "weft.status.vm-0"
+    assert len(seen) < 12
 
 
 async def test_a_real_guest_tells_every_change(

@@ -124,7 +124,7 @@ async def test_a_class_deleted_again_takes_its_shares_from_the_rest(broker: Brok
 async def test_ctrl_c_says_what_is_done_and_what_is_not(broker: Broker, plane: ControlPlane) -> None:
     """Nobody has to guess whether the share is stored."""
     nc = await nats.connect(broker.url)
-    waits = await nc.subscribe("$JS.API.CONSUMER.CREATE.weft-status.>")
+    waits = await nc.subscribe("$JS.API.DIRECT.GET.weft-status")
     await nc.flush()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "from controlplane.cli import main; main()"),

@@ -228,10 +228,11 @@ async def test_a_watch_hears_changes_with_no_more_than_an_operators_rights(tmp_p
     realm = Realm(tmp_path)
     async with (
         realm.broker,
+        ControlPlane.connect(options=realm.options(Role.ADMIN, "root")) as root,
         ControlPlane.connect(options=realm.options(Role.OPERATOR, "ann")) as ann,
         ControlPlane.connect(options=realm.options(Role.OPERATOR, "watch")) as watcher,
     ):
-        await ann.init()
+        await root.init()
         async with watching(watcher, interval_s=600) as heard:
             await ann.publish(NEW, vms=CLASS, pacing=Pacing(waves=(10,)))
             await heard.until(NewsKind.ROLLOUT, "running at wave 1 of 2")

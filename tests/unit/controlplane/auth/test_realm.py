@@ -7,8 +7,9 @@ import re
 import pytest
 
 from controlplane.auth.jwt import Key, KeyKind, claims_of
+from controlplane.auth.limits import CONNECTIONS
 from controlplane.auth.realm import RealmKeys, build_accounts_conf, build_user
-from controlplane.auth.roles import NAME, PASSAGES, STREAMS, Account, Act, Role, account_of, grants_of
+from controlplane.auth.roles import NAME, STREAMS, Account, Act, Role, account_of, grants_of, passages_of
 from weft.wire.ids import parse_vm_id
 from weft.wire.subjects import event_subject, inbox_prefix, live_subject, status_subject, subject
 
@@ -47,22 +48,45 @@ def test_every_grant_of_a_guest_names_itself() -> None:
     assert all(NAME in grant.subject for grant in grants_of(Role.GUEST))
 
 
-def test_the_guests_account_has_no_stream_and_no_way_but_the_passages() -> None:
-    """What it imports is what the operators' account exports, and neither has storage to spare for guests."""
-    control, guests = (accounts()[KEYS.accounts[account].public] for account in Account)
+OUTSIDE = [account for account in Account if account is not Account.CONTROL]
+
+
+@pytest.mark.parametrize("account", OUTSIDE)
+def test_other_accounts_have_no_stream_and_no_way_but_the_passages(account: Account) -> None:
+    """What they import is what the streams' account exports, and they have no storage."""
+    control, other = accounts()[KEYS.accounts[Account.CONTROL].public], accounts()[KEYS.accounts[account].public]
     assert "disk_storage" in control["limits"]  # type: ignore[operator]
-    assert "disk_storage" not in guests["limits"]  # type: ignore[operator]
-    imported = [{k: v for k, v in each.items() if k != "account"} for each in guests["imports"]]  # type: ignore[attr-defined]
-    assert imported == control["exports"]
-    assert len(imported) == len(PASSAGES)
+    assert "disk_storage" not in other["limits"]  # type: ignore[operator]
+    assert "exports" not in other
+    exported = {(each["type"], each["subject"]) for each in control["exports"]}  # type: ignore[attr-defined]
+    imported = {(each["type"], each["subject"]) for each in other["imports"]}  # type: ignore[attr-defined]
+    assert imported <= exported
+    assert len(imported) == len(passages_of(account))
 
 
-def test_what_guests_send_crosses_as_a_service() -> None:
-    """A stream import would keep the reply subject that the guest chose; a service's is the broker's own."""
+def test_what_is_sent_crosses_as_a_service() -> None:
+    """A stream import would keep the reply subject that the sender chose; a service's is the broker's own."""
     control = accounts()[KEYS.accounts[Account.CONTROL].public]
-    kinds = {each["subject"]: each["type"] for each in control["exports"]}  # type: ignore[attr-defined]
-    assert kinds.pop("weft.live.*") == "stream"
-    assert set(kinds.values()) == {"service"}
+    heard = {each["subject"] for each in control["exports"] if each["type"] == "stream"}  # type: ignore[attr-defined]
+    assert heard == {"weft.live.*", "weft.repeated.status.*", "weft.repeated.events.>", "weft.repeated.catalog.>"}
+
+
+@pytest.mark.parametrize("account", OUTSIDE)
+def test_no_passage_lets_a_stream_be_changed_or_a_consumer_be_made(account: Account) -> None:
+    """Of JetStream's API only questions that change nothing cross, each for one of weft's own streams."""
+    asked = {each.subject for each in passages_of(account) if each.subject.startswith("$JS.")}
+    verbs = ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")
+    assert asked <= {f"$JS.API.{verb}.{stream}" for verb in verbs for stream in STREAMS} | {
+        "$JS.API.DIRECT.GET.weft-mounts.weft.mounts.*"
+    }
+
+
+def test_guests_cannot_take_the_connections_of_operators() -> None:
+    """A server takes 65,536 connections in all."""
+    assert sum(CONNECTIONS.values()) < 65_536
+    limits = accounts()[KEYS.accounts[Account.GUESTS].public]["limits"]
+    assert limits["conn"] == 25_000  # type: ignore[index]
+    assert limits["leaf"] == 0  # type: ignore[index]
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -74,22 +98,37 @@ def test_permissions_are_tied_to_the_signing_key(role: Role) -> None:
     assert set(scope["template"]["sub"]["allow"]) == subjects(role, Act.SUBSCRIBE)
     user = claims_of(build_user(KEYS, role, "vm-7", Key.generate(KeyKind.USER).public, issued_at_s=1))
     assert user["iss"] == scope["key"]
-    assert set(user["nats"]) == {"type", "version", "issuer_account"}
+    tags = set() if role is Role.GUEST else {"tags"}
+    assert set(user["nats"]) == {"type", "version", "issuer_account", *tags}
 
 
 def test_an_observer_may_do_nothing_that_an_operator_may_not() -> None:
     """And nothing that stores: no subject of a stream, no verb that changes one."""
     assert set(grants_of(Role.OBSERVER)) < set(grants_of(Role.OPERATOR))
-    assert not [s for s in subjects(Role.OBSERVER, Act.PUBLISH) if not s.startswith("$JS.")]
+    assert not [s for s in subjects(Role.OBSERVER, Act.PUBLISH) if not s.startswith("weft.api.")]
     assert not [s for s in subjects(Role.OBSERVER, Act.PUBLISH) if re.search("UPDATE|PURGE|STREAM.CREATE", s)]
 
 
-@pytest.mark.parametrize("role", [Role.OPERATOR, Role.OBSERVER])
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.OBSERVER, Role.ADMIN])
 def test_stream_verbs_name_wefts_own_streams(role: Role) -> None:
     """A stream of somebody else in that account is out of reach."""
-    verbs = [s for s in subjects(role, Act.PUBLISH) if s.startswith("$JS.API.") and s.count(".") > 3]
+    verbs = [s for s in subjects(role, Act.PUBLISH) if s.startswith(("$JS.API.", "weft.api.")) and s.count(".") > 3]
     assert verbs
     assert all(any(f".{stream}" in verb for stream in STREAMS) for verb in verbs)
+
+
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.OBSERVER])
+def test_only_an_admin_lives_with_the_streams(role: Role) -> None:
+    """Nobody else may ask JetStream's API where an answer can be aimed at it."""
+    assert account_of(role) is not Account.CONTROL
+    assert not [s for s in subjects(role, Act.PUBLISH) if s.startswith("$JS.")]
+
+
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.ADMIN])
+def test_who_did_it_is_part_of_the_subject(role: Role) -> None:
+    """The broker fills in the name, so nobody can record anything under another."""
+    noted = [s for s in subjects(role, Act.PUBLISH) if s.startswith("weft.events.")]
+    assert noted == [f"weft.events.op.{NAME}.>"]
 
 
 def test_the_configuration_holds_no_seed() -> None:
