@@ -32,8 +32,10 @@ test: venv lint ## Every test, the integration tests included; under ten minutes
 sweep: venv ## Let each call of the engine fail, and be the agent's last, one run after another (as root; some minutes)
 	$(PYTEST) -q -m sweep tests/faults
 
-attack: venv ## Try whatever a hostile publisher, guest, local user or text may try; prints the number of probes (as root)
-	$(PYTEST) -q tests/attack
+attack: venv ## Try what a hostile publisher, guest, local user or text may try, and write the numbers into SECURITY.md (as root)
+	@mkdir -p .cache
+	WEFT_ATTACK_COUNTS=$(CURDIR)/.cache/attack-counts.json $(PYTEST) -q tests/attack
+	@$(BIN)/python -m tests.attack.table .cache/attack-counts.json
 
 unit: venv ## Only the tests that need nothing but Python
 	$(PYTEST) -q tests/unit
