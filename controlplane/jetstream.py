@@ -104,8 +104,12 @@ async def ask(link: Link, question: str, body: Mapping[str, Any] | None = None, 
 
 def api_subject(link: Link, question: str) -> str:
     """Name the subject on which this connection's user asks JetStream's API *question*."""
-    user = link.user
-    return (IMPORTED_API if user is not None and user.role in _IMPORTING else API) + question
+    return (API if lives_with_streams(link) else IMPORTED_API) + question
+
+
+def lives_with_streams(link: Link) -> bool:
+    """Say whether this connection's user is in the account of the streams, and may ask about any of them there."""
+    return link.user is None or link.user.role not in _IMPORTING
 
 
 def no_jetstream() -> NoJetStreamError:

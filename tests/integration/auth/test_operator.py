@@ -27,6 +27,7 @@ from controlplane.repeats import stored_subject
 from controlplane.streams import ensure
 from tests.parts.broker import nats_server
 from tests.parts.realm import Realm, not_refused
+from tests.parts.reporting import until_stored
 from tests.parts.shares import bind
 from weft.errors import BrokerDeniedError, BrokerError
 from weft.finding import Verdict
@@ -292,12 +293,11 @@ async def test_an_older_realm_keeps_its_guests(tmp_path: Path) -> None:
     assert (made.is_new, made.is_upgraded) == (False, True)
     older.broker.config = older.config()
     async with asyncio.timeout(PATIENCE_S), older.broker:
-        async with older.connected(Role.ADMIN, "root") as root:
-            await ensure(root)
         guest = LinkOptions(servers=(older.broker.url,), creds=creds, inbox_prefix="_INBOX_vm-1")
-        async with Link(guest) as link:
-            answer = await link.request("weft.status.vm-1", b"here", timeout_s=PATIENCE_S)
-    assert json.loads(answer.data) == {"stream": "weft-status", "seq": 1}
+        async with older.connected(Role.ADMIN, "root") as root, Link(guest) as link:
+            await ensure(root)
+            await link.publish("weft.status.vm-1", b"here")
+            await until_stored(root, "weft-status", "weft.status.vm-1", b"here")
 
 
 @pytest.mark.parametrize("name", ["nats.conf", "nats-cluster.conf"])

@@ -16,7 +16,7 @@ from controlplane.trail import TrailEntry
 from tests.integration.agent.conftest import directory  # noqa: F401
 from tests.parts.agent_process import AgentProcess
 from tests.parts.broker import Broker
-from tests.parts.reporting import tell
+from tests.parts.reporting import tell, until_stored
 from tests.unit.controlplane.makers import share
 from weft.link import LinkOptions
 from weft.wire.events import OperatorEvent
@@ -80,7 +80,8 @@ async def test_a_stream_without_direct_get_is_read_too(broker: Broker, plane: Co
 async def test_a_reading_ends_though_the_rest_was_removed_meanwhile(broker: Broker, plane: ControlPlane) -> None:
     """What was purged while a portion was looked at is not waited for."""
     for number in range(12):
-        await plane.link.request(f"weft.status.vm-{number}", b"x" * 900_000, timeout_s=10)
+        await plane.link.publish(f"weft.status.vm-{number}", b"x" * 900_000)
+    await until_stored(plane.link, "weft-status", "weft.status.vm-11", b"x" * 900_000)
     reading = read_stored(plane.link, "weft-status", "weft.status.*")
     async with asyncio.timeout(30):
         seen = [(await anext(reading)).subject]
