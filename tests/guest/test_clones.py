@@ -24,7 +24,7 @@ async def test_clones_leave_the_shares_of_their_original_alone(
     """Another machine id makes another guest: it sets the ledger aside and mounts only what is its own."""
     original = await fleet.add_member("original", outside.broker.url, vm=AUTO)
     await original.boot()
-    await outside.converge(bind("notes", source="/home"), await _machine_id(original))
+    await outside.converge(bind("notes", source="/media"), await _machine_id(original))
     await original.power_off()
 
     layers = (original.own_files, *installed_layers)
@@ -33,7 +33,7 @@ async def test_clones_leave_the_shares_of_their_original_alone(
         clone.write("/etc/machine-id", "")
     await asyncio.gather(*(clone.boot() for clone in clones))
     one, two = [await _machine_id(clone) for clone in clones]
-    await outside.converge(bind("own", source="/home"), one)
+    await outside.converge(bind("own", source="/media"), one)
     await outside.reports.until(one, is_mounted("own"))
     report = await outside.reports.until(two, lambda status: True)
     assert report.shares == ()

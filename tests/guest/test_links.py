@@ -40,11 +40,11 @@ async def test_a_guest_hears_again_after_a_long_cut(
     before = await serving(guest)
     getattr(guest.port, cut)()
     await impatient.broker.logged(GIVEN_UP)
-    await impatient.plane.publish(bind("notes", source="/home"), vms=["alpha"])
+    await impatient.plane.publish(bind("notes", source="/media"), vms=["alpha"])
     assert await serving(guest) == before
     getattr(guest.port, heal)()
     await impatient.converged("notes")
     after = await serving(guest)
     assert after.clients == before.clients
     assert after.mount_ids["/mnt/lesson"] == before.mount_ids["/mnt/lesson"]
-    await impatient.converge(bind("later", source="/home"), "alpha")
+    await impatient.converge(bind("later", source="/media"), "alpha")

@@ -55,7 +55,7 @@ async def test_shares_are_back_after_a_power_cut(fleet: Fleet, outside: Outside,
 async def test_shares_are_unmounted_in_order_at_shutdown(fleet: Fleet, outside: Outside, folder: FolderServer) -> None:
     """Children go before their parents, and what a user wrote last is on the server when the guest is off."""
     guest = await _member_with_lesson(fleet, outside, folder)
-    await outside.converge(bind("notes", "/mnt/lesson/notes", source="/home"), "alpha")
+    await outside.converge(bind("notes", "/mnt/lesson/notes", source="/media"), "alpha")
     await guest.run("sh", "-c", "echo done >/mnt/lesson/answer.txt", user="pupil")
     await guest.power_off(deadline_s=SHUTDOWN_S)
     assert (folder.root / "answer.txt").read_text() == "done\n"
