@@ -222,14 +222,14 @@ def test_changes_of_the_fleet(payload: str, capsys: pytest.CaptureFixture[str], 
 def entry(text: str) -> TrailEntry:
     """Build an event of a hostile guest."""
     event = Event(vm=text, share=text, state=text, code=text, message=text)
-    return TrailEntry(1, datetime(2026, 1, 1, tzinfo=UTC), text, event)
+    return TrailEntry("weft-guest-events", 1, datetime(2026, 1, 1, tzinfo=UTC), text, event)
 
 
 @payloads
 def test_events(weft: Weft, plane: TellingPlane, payload: str, count_probes: CountProbes) -> None:
     """Guests' and operators'."""
     act = OperatorEvent(who=payload, action=payload, name=payload, shares=(payload, payload))
-    plane.trail = [entry(payload), TrailEntry(2, datetime(2026, 1, 1, tzinfo=UTC), payload, act)]
+    plane.trail = [entry(payload), TrailEntry("weft-events", 2, datetime(2026, 1, 1, tzinfo=UTC), payload, act)]
     assert len(weft("events").splitlines()) == 3
     count_probes("terminal texts")
 

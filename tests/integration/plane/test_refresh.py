@@ -111,6 +111,6 @@ def clients_of(agent: AgentProcess) -> list[int]:
             arguments = (process / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if any(part.startswith(bytes(agent.mounts)) for part in arguments) and arguments[0].endswith(b"rclone"):
+        if any(bytes(agent.run_dir) in part for part in arguments) and arguments[0].endswith(b"rclone"):
             found.append(int(process.name))
     return found
