@@ -526,7 +526,7 @@ def test_every_character_is_printable_afterwards(count_probes: CountProbes) -> N
     assert json.loads(printable_json(json.dumps(text, ensure_ascii=False), is_ascii=True)) == text
     shown = "".join(char for char in every if char.isprintable())
     assert printable(shown) == shown
-    count_probes("terminal texts", sys.maxunicode + 1)
+    count_probes("characters of Unicode, printed once each", sys.maxunicode + 1)
 
 
 def test_a_terminal_without_those_letters_gets_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
