@@ -9,12 +9,10 @@ from typing import Any, Final
 
 from agent.drivers.base import MountCommand
 from agent.mounts.places import TMP_NAME
-from weft.wire.paths import is_at_or_below, is_below
+from weft.wire.paths import is_below
 
 _CAPABILITIES: Final = {"CAP_DAC_OVERRIDE": 1, "CAP_NET_BIND_SERVICE": 10, "CAP_SYS_RESOURCE": 24}
 """Numbers of what a driver may ask for; CAP_SYS_ADMIN, with which a client mounts, every client has."""
-
-_SEEN_ANYWAY: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +44,7 @@ class Cage:
         cache_dir: The share's own cache.
         tmp_dir: What it sees as ``/tmp``, on disk.
         etc: What it sees as ``/etc``.
+        programs: What it runs, wherever links lead from there.
         read_only: What it may read and run.
         writable: What it may change.
         sources: The guest's own directories that the share shows: as it names them → where they are, reached over no
@@ -60,6 +59,7 @@ class Cage:
     cache_dir: str
     tmp_dir: str
     etc: str
+    programs: tuple[str, ...] = ()
     read_only: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -97,14 +97,13 @@ def build_cage(
         is_read_only: Whether the share is.
         views: What every client of this guest may see.
     """
-    wanted = {command.argv[0], *programs}
-    seen = (*_SEEN_ANYWAY, *views.read_only, *views.writable)
     return Cage(
         private_dir=private_dir,
         cache_dir=cache_dir,
         tmp_dir=f"{cache_dir}/{TMP_NAME}",
         etc=etc,
-        read_only=(*views.read_only, *sorted(path for path in wanted if not _lies_in(path, seen))),
+        programs=tuple(sorted({command.argv[0], *programs})),
+        read_only=views.read_only,
         writable=views.writable,
         sources={
             named: resolved
@@ -116,7 +115,3 @@ def build_cage(
         capabilities=tuple(sorted(_CAPABILITIES[name] for name in command.capabilities)),
         may_listen=command.may_listen,
     )
-
-
-def _lies_in(path: str, trees: tuple[str, ...]) -> bool:
-    return any(is_at_or_below(path, tree) for tree in trees)

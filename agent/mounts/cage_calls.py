@@ -65,14 +65,15 @@ def become_client(
         reported_to = os.open(status[1], os.O_WRONLY)
         os.set_inheritable(reported_to, True)
         env = {**env, status[0]: str(reported_to)}
+    program = os.path.realpath(argv[0])
     _enter(cage)
     _restrict(frozenset(cage["capabilities"]) | {_CAP_SYS_ADMIN})
     if not cage["may_listen"]:
         syscalls.pretend_to_listen()
-    if not os.access(argv[0], os.X_OK):
+    if not os.access(program, os.X_OK):
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", argv[0])
     on_ready()
-    os.execve(argv[0], list(argv), env)
+    os.execve(program, list(argv), env)
 
 
 def _redirect(log: str) -> None:
@@ -133,6 +134,12 @@ def _collect(cage: dict[str, Any]) -> list[tuple[str, int, bool]]:
             show(f"/etc/{name}", f"/etc/{name}", "ro", "nodev", "noexec", is_recursive=True)
     if cage["has_proc"]:
         show("/proc", "/proc", "ro", "nodev", "noexec", is_recursive=True)
+    seen = (*(f"/{name}" for name in _PROGRAM_TREES), *cage["read_only"], *cage["writable"])
+    for path in cage["programs"]:
+        program = os.path.realpath(path)
+        for at in {path, program}:
+            if os.path.exists(program) and not any(at.startswith(f"{tree}/") for tree in seen):
+                show(program, at, "ro", "nodev")
     for path in cage["read_only"]:
         show(os.path.realpath(path), path, "ro", "nodev", is_recursive=True)
     for path in cage["writable"]:

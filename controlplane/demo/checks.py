@@ -31,6 +31,7 @@ class Mount:
     mount_id: int
     mount_point: str
     fs_type: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +57,19 @@ def mounts_below(directory: Path) -> list[Mount]:
         before, _, after = line.partition(" - ")
         fields = before.split(" ")
         if fields[4].startswith(f"{directory}/"):
-            found.append(Mount(int(fields[0]), fields[4], after.split(" ")[0]))
+            fs_type, source = after.split(" ")[:2]
+            found.append(Mount(int(fields[0]), fields[4], fs_type, source))
     return found
 
 
 def observe(mount_point: Path) -> Served | None:
     """Return what serves *mount_point*, None while it is not mounted exactly once with exactly one client."""
     mounts = [mount for mount in mounts_below(mount_point.parent) if mount.mount_point == str(mount_point)]
-    clients = [process for process, words in _commands() if words[1:2] == ["mount"] and str(mount_point) in words]
-    return Served(mounts[0].mount_id, clients[0]) if len(mounts) == len(clients) == 1 else None
+    if len(mounts) != 1:
+        return None
+    named = f"--devname={mounts[0].source}"  # a client mounts in its cage, so its command line names no place of ours
+    clients = [process for process, words in _commands() if words[1:2] == ["mount"] and named in words]
+    return Served(mounts[0].mount_id, clients[0]) if len(clients) == 1 else None
 
 
 def processes_of(directory: Path) -> set[Process]:

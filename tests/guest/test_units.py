@@ -112,8 +112,8 @@ async def test_every_kind_of_share_mounts_under_the_units(
 ) -> None:
     """Written and read by somebody who is not root, kept over a restart, and unmounted in the end."""
     guest = await fleet.add("alpha", shown={"/opt/checkout": CHECKOUT, WHEELS: dependencies_path(cache_directory())})
-    guest.write("/etc/weft/agent.toml", f'vm = "alpha"\nnats = ["{outside.broker.url}"]\n')
-    guest.write("/srv/local/lesson.txt", "local")
+    seen = 'client_paths = ["/opt/weft", "/opt/checkout"]\nclient_writable_paths = ["/srv/cluster"]\n'
+    guest.write("/etc/weft/agent.toml", f'vm = "alpha"\nnats = ["{outside.broker.url}"]\n{seen}')
     guest.write("/srv/notes/lesson.txt", "bind")
     guest.write("/root/cluster.py", CLUSTER)
     await guest.boot()
@@ -136,12 +136,6 @@ async def test_every_kind_of_share_mounts_under_the_units(
                 backend="rclone",
                 mount_point="/mnt/s3",
                 rclone=RcloneBlock(type="s3", path="bucket", config=block.config),
-            ),
-            ShareMount(
-                id="local",
-                backend="rclone",
-                mount_point="/mnt/local",
-                rclone=RcloneBlock(type="local", path="/srv/local"),
             ),
             bind("notes"),
             ShareMount(

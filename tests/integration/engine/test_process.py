@@ -138,3 +138,19 @@ async def test_a_missing_program_is_named(walker: Walker, tmp_path: Path) -> Non
     """A program that is not there is an error of its own."""
     with pytest.raises(CommandNotFoundError, match=r"/no/such.*client_paths"):
         await run(walker, tmp_path, ("/no/such",))
+
+
+async def test_a_program_behind_links_is_found(walker: Walker, tmp_path: Path) -> None:
+    """An administrator's link in /usr/local/bin leads to a version somewhere else, over a directory that is a link."""
+    versions = tmp_path / "versions"
+    (versions / "1").mkdir(parents=True)
+    (versions / "current").symlink_to("1")
+    (versions / "1" / "client").write_text("#!/bin/sh\necho found\n")
+    (versions / "1" / "client").chmod(0o755)
+    link = tmp_path / "client"
+    link.symlink_to(versions / "current" / "client")
+    cage = make_cage(tmp_path, programs=(str(link),))
+    process = await start_client((str(link),), env={}, log=tmp_path / "out", cage=cage, walker=walker, boot_id=BOOT)
+    assert await process.wait(deadline_s=10)
+    assert (process.exit_code, (tmp_path / "out").read_text()) == (0, "found\n")
+    process.close()

@@ -28,15 +28,16 @@ def build(command: MountCommand = COMMAND, **changes: Any) -> Cage:
     return build_cage(command, **{**fields, **changes})
 
 
-def test_a_client_sees_its_own_program_and_directories_and_no_more() -> None:
-    """Programs below /usr show with it; its temporary files lie in its cache, on disk."""
+def test_a_client_sees_its_own_programs_and_directories_and_no_more() -> None:
+    """Its temporary files lie in its cache, on disk."""
     cage = build()
-    assert (cage.read_only, cage.writable, dict(cage.sources)) == (("/opt/cubefs/cfs-client",), (), {})
+    assert cage.programs == ("/opt/cubefs/cfs-client", "/usr/bin/fusermount3")
+    assert (cage.read_only, cage.writable, dict(cage.sources)) == ((), (), {})
     assert cage.tmp_dir == "/var/lib/weft/cache/1/2/tmp"
 
 
-def test_what_the_administrator_shows_is_not_shown_twice() -> None:
-    """A program in a directory that every client sees is there already."""
+def test_what_the_administrator_shows_is_seen_by_every_client() -> None:
+    """Libraries read-only, and what clients share writable."""
     cage = build(views=Views(read_only=("/opt/cubefs",), writable=("/var/cache/cubefs",)))
     assert (cage.read_only, cage.writable) == (("/opt/cubefs",), ("/var/cache/cubefs",))
 
