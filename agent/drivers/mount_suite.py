@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from agent.actual import LiveMount, Presence
 from agent.drivers.base import Driver
 from agent.drivers.suite import DriverSuite
+from agent.mounts.cage import Views
 from agent.mounts.engine import MountEngine
 from agent.mounts.policy import Policy
 from agent.mounts.table import MountTableWatcher, read_mount_table
@@ -35,9 +36,11 @@ class MountSuite(DriverSuite):
 
     Attributes:
         entries: Names that the root of the healthy share holds.
+        views: What its client must see of this machine besides ``/usr``: libraries that lie elsewhere.
     """
 
     entries: ClassVar[frozenset[str]] = frozenset()
+    views: ClassVar[Views] = Views()
 
     def test_a_share_is_mounted_once_and_leaves_nothing(self, tmp_path: Path) -> None:
         """Asking twice changes nothing; after the unmount neither mount, client, file nor directory is left."""
@@ -111,7 +114,7 @@ class MountSuite(DriverSuite):
         self._tell(tmp_path, story)
 
     def _tell(self, directory: Path, story: Callable[[_Guest], Coroutine[Any, Any, None]]) -> None:
-        asyncio.run(_told(directory, self.driver, self.find_programs(), story))
+        asyncio.run(_told(directory, self.driver, self.find_programs(), self.views, story))
 
 
 def _unmount() -> ShareMount:
@@ -126,12 +129,13 @@ async def _told(
     directory: Path,
     driver: Driver,
     programs: dict[str, Path],
+    views: Views,
     story: Callable[[_Guest], Coroutine[Any, Any, None]],
 ) -> None:
     (directory / "shares").mkdir()
     async with Walker() as walker:
         with MountTableWatcher() as table:
-            guest = _Guest(directory, driver, programs, walker, table)
+            guest = _Guest(directory, driver, programs, views, walker, table)
             try:
                 async with asyncio.timeout(DEADLINE_S * 2):
                     await story(guest)
@@ -146,6 +150,7 @@ class _Guest:
     directory: Path
     driver: Driver
     programs: dict[str, Path]
+    views: Views
     walker: Walker
     table: MountTableWatcher
     memory: _Memory = field(default_factory=lambda: _Memory())
@@ -167,6 +172,7 @@ class _Guest:
             state_dir=self.directory / "state",
             boot_id=read_boot_id(),
             on_change=self._note,
+            views=self.views,
         )
         await engine.start()
         try:
