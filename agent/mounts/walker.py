@@ -367,6 +367,17 @@ class Walker:
         )
         return exit_code, mount_id
 
+    async def find_root_inode(self, path: str, mount_id: int, *, deadline_s: float = CALL_DEADLINE_S) -> int:
+        """
+        Read the inode of what the mount with this id shows at *path*, which is reached over no symbolic link.
+
+        Raises:
+            PathError: *path* does not lead to that mount (any more).
+            HungError: no answer.
+        """
+        inode: int = await self._ask("look at", path, "find_root_inode", deadline_s, mount_id=mount_id)
+        return inode
+
     async def open_holders(self, path: str, *, deadline_s: float = CALL_DEADLINE_S) -> tuple[Holder, ...]:
         """Name the processes that keep the mount at *path* busy, one path each; bounded."""
         found = await self._ask("find holders of", path, "find_holders", deadline_s, lane=Lane.UNMOUNT)
