@@ -72,7 +72,11 @@ def become_client(
     if not os.access(argv[0], os.X_OK):
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", argv[0])
     on_ready()
-    os.execve(argv[0], list(argv), env)
+    try:
+        os.execve(argv[0], list(argv), env)
+    except OSError as exc:
+        os.write(_STREAM_TO_LOG[-1], f"cannot run {argv[0]}: {exc.strerror}\n".encode())  # as its last words
+        raise
 
 
 def _redirect(log: str) -> None:

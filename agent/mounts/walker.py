@@ -35,6 +35,7 @@ _CODES = {
     errno.ENOENT: ErrorCode.NOT_FOUND,
     errno.ENOTDIR: ErrorCode.NOT_FOUND,
     errno.ENAMETOOLONG: ErrorCode.BAD_SPEC,
+    errno.E2BIG: ErrorCode.BAD_SPEC,
     errno.EACCES: ErrorCode.DENIED,
     errno.EPERM: ErrorCode.DENIED,
     errno.EBUSY: ErrorCode.BUSY,

@@ -58,6 +58,12 @@ def a_share(agent: AgentProcess) -> ShareMount:
     return bind("a", str(agent.mounts / "a"), source=str(agent.source("a")))
 
 
+def make_files(directory: Path) -> None:
+    directory.mkdir(parents=True)
+    for name in NAMES:
+        Path(os.fsdecode(os.fsencode(directory) + b"/" + name)).touch()
+
+
 @asynccontextmanager
 async def holding(place: Path, name: bytes) -> AsyncIterator[None]:
     """Have a process of that name work in *place*."""
@@ -76,9 +82,7 @@ async def holding(place: Path, name: bytes) -> AsyncIterator[None]:
 @pytest.mark.integration
 async def test_files_in_the_way_end_no_agent(agent: AgentProcess, nc: Client, count_probes: CountProbes) -> None:
     """It reports the share as occupied, and goes on with the next list."""
-    (agent.mounts / "a").mkdir(parents=True)
-    for name in NAMES:
-        Path(os.fsdecode(os.fsencode(agent.mounts / "a") + b"/" + name)).touch()
+    make_files(agent.mounts / "a")
     await nc.jetstream().publish(subject("vm-7"), encoded_set(1, a_share(agent)))
     async with agent:
         status = await agent.until_states(a="backoff")
