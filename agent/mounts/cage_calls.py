@@ -26,8 +26,11 @@ INSIDE: Final = "/share"
 
 _PROGRAM_TREES: Final = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom", "fuse")
-_ETC_TREES: Final = ("ssl", "pki", "ca-certificates", "alternatives")
-"""Read-only in a cage: directories, in which a changed file shows; single files are copied, see ``cage_files``."""
+ETC_TREES: Final = ("ssl/certs", "pki/tls/certs", "pki/ca-trust", "ca-certificates", "alternatives")
+"""
+Read-only in a cage: directories, in which a changed file shows; single files are copied, see ``cage_files``. Beside the
+certificates lie the guest's private keys, which no client sees.
+"""
 
 _ROOT_OPTIONS: Final = "mode=755,size=1m"
 """Of a cage's root: it holds directories and links, never data."""
@@ -132,7 +135,7 @@ def _collect(cage: dict[str, Any]) -> list[tuple[str, int, bool]]:
         if name == "fuse" or os.path.exists(f"/dev/{name}"):
             show(f"/dev/{name}", f"/dev/{name}", "noexec")
     show(cage["etc"], "/etc", "ro", "nodev", "noexec")
-    for name in _ETC_TREES:
+    for name in ETC_TREES:
         if os.path.isdir(f"{cage['etc']}/{name}"):
             show(f"/etc/{name}", f"/etc/{name}", "ro", "nodev", "noexec", is_recursive=True)
     if cage["has_proc"]:
