@@ -118,8 +118,10 @@ def _collect(cage: dict[str, Any]) -> list[tuple[str, int, bool]]:
     trees: list[tuple[str, int, bool]] = []
     cage["links"] = {}
 
-    def show(outside: str, at: str, *attributes: str, is_recursive: bool = False) -> None:
-        fd = os.open(outside, os.O_PATH | os.O_CLOEXEC)
+    def show(
+        outside: str, at: str, *attributes: str, is_recursive: bool = False, flags: int = os.O_PATH | os.O_CLOEXEC
+    ) -> None:
+        fd = os.open(outside, flags)
         tree = syscalls.clone_tree(fd, is_recursive=is_recursive)
         syscalls.restrict(tree, ("nosuid", *attributes), is_recursive=is_recursive)
         trees.append((at, tree, os.path.isdir(outside)))
@@ -144,9 +146,8 @@ def _collect(cage: dict[str, Any]) -> list[tuple[str, int, bool]]:
         show(os.path.realpath(path), path, "ro", "nodev", is_recursive=True)
     for path in cage["writable"]:
         show(os.path.realpath(path), path, "nodev", is_recursive=True)
-    show(cage["private_dir"], cage["private_dir"], "nodev", "noexec")
-    show(cage["cache_dir"], cage["cache_dir"], "nodev", "noexec")
-    show(cage["tmp_dir"], "/tmp", "nodev", "noexec")
+    for own, at in ((cage["private_dir"],) * 2, (cage["cache_dir"],) * 2, (cage["tmp_dir"], "/tmp")):
+        show(own, at, "nodev", "noexec", flags=syscalls.HOLD)  # an earlier client could have left a link to anywhere
     for named, resolved in cage["sources"].items():
         held = syscalls.hold(resolved)
         tree = syscalls.clone_tree(held)
