@@ -86,12 +86,17 @@ async def _serve(attempt: _Attempt, prepared: Prepared, parts: Parts) -> int | N
     await wait_until_up(process, prepared.command, driver=prepared.driver)
     for name in prepared.command.starting_files:
         (prepared.context.private_dir / name).unlink(missing_ok=True)
-    return await parts.walker.take_over(
-        process.identity.pid,
-        prepared.path,
-        ("nosuid", "nodev", *(("ro",) if prepared.share.readonly else ())),
-        deadline_s=parts.limits.take_over_s,
-    )
+    try:
+        return await parts.walker.take_over(
+            process.identity,
+            prepared.path,
+            ("nosuid", "nodev", *(("ro",) if prepared.share.readonly else ())),
+            deadline_s=parts.limits.take_over_s,
+        )
+    except PathError as exc:
+        if await process.wait(deadline_s=_EXIT_SEEN_S):
+            raise StartFailed(process.exit_code) from exc
+        raise
 
 
 async def _perform(attempt: _Attempt, prepared: Prepared, parts: Parts) -> int | None:

@@ -36,6 +36,9 @@ _ROOT_OPTIONS: Final = "mode=755,size=1m"
 """Of a cage's root: it holds directories and links, never data."""
 
 _CAP_SYS_ADMIN: Final = 21
+_START_TICKS: Final = 22 - 3
+"""Field 22 of proc_pid_stat(5), counted from what follows the command's closing parenthesis."""
+
 _STREAM_TO_LOG: Final = (1, 2)
 
 
@@ -181,7 +184,7 @@ def _make_directory(fd: int, name: str) -> int:
 # --- taking over --------------------------------------------------------------------------------------------------
 
 
-def take_over(pid: int, path: str, attributes: tuple[str, ...]) -> int | None:
+def take_over(pid: int, start_ticks: int, path: str, attributes: tuple[str, ...]) -> int | None:
     """
     Move what the client *pid* mounted in its cage to the directory *path*, which is reached over no symbolic link.
 
@@ -192,13 +195,22 @@ def take_over(pid: int, path: str, attributes: tuple[str, ...]) -> int | None:
     """
     place = _Place(path)
     home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    syscalls.enter_mounts(os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
+    cage = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    if _start_of(pid) != start_ticks:
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH), f"/proc/{pid}")  # whoever has its pid by now
+    syscalls.enter_mounts(cage)
     try:
         tree = syscalls.clone_tree(os.open("/", syscalls.HOLD), INSIDE.lstrip("/"))
         syscalls.detach(INSIDE)
     finally:
         syscalls.enter_mounts(home)
     return place.mount(tree, attributes)
+
+
+def _start_of(pid: int) -> int:
+    """Read when the process *pid* was started; with its pid this names one process for ever."""
+    with open(f"/proc/{pid}/stat", "rb") as status:
+        return int(status.read().rpartition(b")")[2].split()[_START_TICKS])
 
 
 def perform_mount(
