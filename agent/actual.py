@@ -54,7 +54,8 @@ class LiveMount(msgspec.Struct, frozen=True, kw_only=True):
         path: The mount point as mountinfo shows it, with links in its allowed root resolved; empty as ``mount_point``.
         mount_id: The kernel's id in mountinfo, 0 before it is mounted.
         device: ``major:minor`` in mountinfo.
-        root: Root within the file system, tells bind mounts apart.
+        root: Root within the file system, tells bind mounts apart; empty for one that was recognised without it.
+        root_inode: Of the directory that a bind shows: its owner may rename it. 0 where that is not known.
         source: Source in mountinfo; ``weft:<id>:<digest8>`` where the client lets us choose.
         fs_type: Type in mountinfo.
         made_directories: Directories made for the mount point, outermost first; only these are ever removed.
@@ -70,6 +71,7 @@ class LiveMount(msgspec.Struct, frozen=True, kw_only=True):
     mount_id: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     device: str = ""
     root: str = "/"
+    root_inode: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     source: str = ""
     fs_type: str = ""
     made_directories: tuple[str, ...] = ()

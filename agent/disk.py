@@ -8,6 +8,7 @@ import shutil
 import stat
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
@@ -62,17 +63,32 @@ def read_file(path: Path, *, most_bytes: int = MAX_FILE_BYTES) -> bytes:
     Raises:
         OSError: It is not there, cannot be read, is no file or is too large.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
-        kind = os.fstat(fd).st_mode
-        if stat.S_ISDIR(kind):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(kind):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    with _open(path) as file:
         data = file.read(most_bytes + 1)
     if len(data) > most_bytes:
         raise OSError(errno.EFBIG, f"it has more than {most_bytes} bytes", str(path))
     return data
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """
+    Open a regular file that somebody else wrote, in whose directory he may have left anything.
+
+    Raises:
+        OSError: It is not there, or it is a link, a pipe, a device or a directory.
+    """
+    return _open(path, os.O_NOFOLLOW)
+
+
+def _open(path: Path, flags: int = 0) -> BinaryIO:
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | flags)
+    kind = os.fstat(fd).st_mode
+    if stat.S_ISREG(kind):
+        return os.fdopen(fd, "rb")
+    os.close(fd)
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "it is no regular file", str(path))
 
 
 def set_aside(path: Path, why: str, *, is_kept: bool = False) -> str:

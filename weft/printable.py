@@ -28,6 +28,16 @@ def printable(text: str, *, keep: str = "") -> str:
     )
 
 
+def encodable(text: str) -> str:
+    r"""
+    Show what UTF-8 cannot carry as an escape like ``\udcff``.
+
+    A name of a file or a process is any bytes; those that are no UTF-8 come from the kernel as halves of surrogate
+    pairs, which no message and no ledger can hold.
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def quoted(text: str) -> list[str]:
     """Lay out a text of several lines that somebody else wrote, so that no line of it passes for one of weft's own."""
     return [f"  | {printable(line, keep=TAB)}" for line in text.split("\n") if line.strip()]

@@ -12,6 +12,7 @@ from weft.errors import ErrorCode, ExitedEarlyError, MountError, MountTimeoutErr
 from weft.wire.share import ShareMount
 
 _DETAIL_LINES = 20
+_DETAIL_CHARACTERS = 8192
 _BY_ERRNO = {
     errno.EACCES: (ErrorCode.DENIED, "may not be read"),
     errno.EPERM: (ErrorCode.DENIED, "may not be read"),
@@ -76,4 +77,4 @@ def classify(share: ShareMount, failure: Failure, client: str, signs: Sequence[S
 
 def last_lines(output: str) -> str:
     """Return the end of *output*, short enough for a status."""
-    return "\n".join(output.strip().splitlines()[-_DETAIL_LINES:])
+    return "\n".join(output.strip().splitlines()[-_DETAIL_LINES:])[-_DETAIL_CHARACTERS:]

@@ -97,6 +97,7 @@ class RcloneDriver(Driver):
             links=build_links(context.programs, {"fusermount3": "fusermount3"}),
             secrets=config.obscured,
             needs_proc=False,
+            capabilities=frozenset({"CAP_DAC_OVERRIDE"}) if served else frozenset(),  # it shows what root sees
             starting_files=(_CONFIG,) if served else (),  # a link in what is served could lead to it
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,10 +12,14 @@ from typing import Any, Final
 
 import msgspec
 
+from agent.disk import read_file
 from agent.drivers.base import PendingUploads
 
 _DATA, _META = "vfs", "vfsMeta"
 """Two trees of the same shape: contents as far as they are cached, and a JSON object about each."""
+
+_META_BYTES: Final = 4 << 20
+"""Of a description: it lists which parts of a file are there."""
 
 _FRESH_S: Final = 60.0
 """A description that was cut off was being written within seconds of the file's last change; rclone describes a file
@@ -71,17 +76,24 @@ def mend(cache: Path) -> tuple[str, ...]:
 
 
 def _files_in(cache: Path) -> Iterator[CachedFile]:
+    """Yield what a client left, which may be anything: nothing that is, or lies behind, a link is looked at."""
+    cache = cache.resolve()
     root = cache / _DATA
+    if root.is_symlink():
+        return
     for directory, _, names in os.walk(root):
+        described_in = cache / _META / Path(directory).relative_to(root)
+        if described_in.resolve() != described_in:
+            continue
         for name in names:
-            data = Path(directory, name)
-            meta = cache / _META / data.relative_to(root)
-            yield CachedFile(data, meta, _read(meta))
+            data, meta = Path(directory, name), described_in / name
+            if stat.S_ISREG(data.lstat().st_mode) and not meta.is_symlink():
+                yield CachedFile(data, meta, _read(meta))
 
 
 def _read(meta: Path) -> dict[str, Any] | None:
     try:
-        return msgspec.json.decode(meta.read_bytes(), type=dict[str, Any])
+        return msgspec.json.decode(read_file(meta, most_bytes=_META_BYTES), type=dict[str, Any])
     except (FileNotFoundError, IsADirectoryError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Final
 from agent.drivers.failures import build_error, find_sign
 from agent.drivers.rclone_failures import SIGNS
 from agent.drivers.short_run import run_program
-from weft.errors import CommandNotFoundError
+from weft.errors import CommandNotFoundError, ErrorCode, MountError
 from weft.wire.redact import redact_text
 from weft.wire.share import ShareMount, share_secrets
 
@@ -76,6 +77,10 @@ async def check_listing(
         os.write(memory, config)
         argv = (str(program), "lsf", remote, f"--config=/dev/fd/{memory}", *_QUICK, *flags)
         finished = await run_program(argv, env=env, deadline_s=min(deadline_s, _LISTING_S), pass_fds=(memory,))
+    except OSError as exc:
+        code = ErrorCode.BAD_SPEC if exc.errno == errno.E2BIG else ErrorCode.INTERNAL
+        why = os.strerror(exc.errno or 0).lower()
+        raise MountError(f"cannot mount share {share.id!r}: rclone cannot be run: {why}", code=code) from exc
     finally:
         os.close(memory)
     if finished is None or finished.exit_code == 0:

@@ -16,11 +16,13 @@ from agent.drivers.programs import PATH
 
 _VERSION_DEADLINE_S: Final = 2.0
 _END_S: Final = 0.5
+_OUTPUT_BYTES: Final = 64 * 1024
+"""Kept of what one prints: a server decides how many names there are to list, and all of it is searched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a short-lived program ended; what it printed may hold secrets."""
+    """How a short-lived program ended, and the beginning of what it printed, which may hold secrets."""
 
     exit_code: int
     output: str
@@ -50,21 +52,32 @@ async def run_program(
     )
     try:
         async with asyncio.timeout(deadline_s):
-            stdout, stderr = await process.communicate()
+            stdout, stderr = await asyncio.gather(_read_all(process.stdout), _read_all(process.stderr))
+            await process.wait()
     except TimeoutError:
         await _end(process)
         return None
     except asyncio.CancelledError:
         _kill(process)
         raise
-    assert process.returncode is not None, "communicate() returned"
+    assert process.returncode is not None, "it was waited for"
     return Finished(process.returncode, (stdout + stderr).decode(errors="replace"))
+
+
+async def _read_all(stream: asyncio.StreamReader | None) -> bytes:
+    """Read to the end, and return the beginning."""
+    assert stream is not None, "it is a pipe"
+    kept = b""
+    while chunk := await stream.read(_OUTPUT_BYTES):
+        kept += chunk[: _OUTPUT_BYTES - len(kept)]
+    return kept
 
 
 async def _end(process: Process) -> None:
     _kill(process)
     with contextlib.suppress(TimeoutError):  # it is stuck in the kernel and ends when it can
         async with asyncio.timeout(_END_S):
+            await asyncio.gather(_read_all(process.stdout), _read_all(process.stderr))  # else its pipes stay open
             await process.wait()
 
 

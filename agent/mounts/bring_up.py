@@ -66,6 +66,7 @@ async def bring_up(prepared: Prepared, *, parts: Parts) -> tuple[LiveMount, Clie
         try:
             mount_id = await (_serve if prepared.command.is_client else _perform)(attempt, prepared, parts)
             attempt.live = _record_mounted(attempt.live, mount_id, prepared, parts)
+            attempt.live = await _record_root(attempt.live, parts)
             _refuse_another(attempt.live, prepared, parts)
             await _read_root(prepared, attempt.process, parts)
         except StartFailed as failed:
@@ -85,12 +86,17 @@ async def _serve(attempt: _Attempt, prepared: Prepared, parts: Parts) -> int | N
     await wait_until_up(process, prepared.command, driver=prepared.driver)
     for name in prepared.command.starting_files:
         (prepared.context.private_dir / name).unlink(missing_ok=True)
-    return await parts.walker.take_over(
-        process.identity.pid,
-        prepared.path,
-        ("nosuid", "nodev", *(("ro",) if prepared.share.readonly else ())),
-        deadline_s=parts.limits.take_over_s,
-    )
+    try:
+        return await parts.walker.take_over(
+            process.identity,
+            prepared.path,
+            ("nosuid", "nodev", *(("ro",) if prepared.share.readonly else ())),
+            deadline_s=parts.limits.take_over_s,
+        )
+    except PathError as exc:
+        if await process.wait(deadline_s=_EXIT_SEEN_S):
+            raise StartFailed(process.exit_code) from exc
+        raise
 
 
 async def _perform(attempt: _Attempt, prepared: Prepared, parts: Parts) -> int | None:
@@ -136,6 +142,14 @@ def _record_mounted(live: LiveMount, mount_id: int | None, prepared: Prepared, p
         source=entry.source,
         fs_type=entry.fs_type,
     )
+
+
+async def _record_root(live: LiveMount, parts: Parts) -> LiveMount:
+    """Record which directory of the guest it shows: that may be renamed, and the mount must be known all the same."""
+    if live.root == "/":
+        return live
+    inode = await parts.walker.find_root_inode(live.real_path, live.mount_id, deadline_s=parts.limits.take_over_s)
+    return _change(live, parts, root_inode=inode)
 
 
 def _refuse_another(live: LiveMount, prepared: Prepared, parts: Parts) -> None:

@@ -26,13 +26,19 @@ INSIDE: Final = "/share"
 
 _PROGRAM_TREES: Final = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom", "fuse")
-_ETC_TREES: Final = ("ssl", "pki", "ca-certificates", "alternatives")
-"""Read-only in a cage: directories, in which a changed file shows; single files are copied, see ``cage_files``."""
+ETC_TREES: Final = ("ssl/certs", "pki/tls/certs", "pki/ca-trust", "ca-certificates", "alternatives")
+"""
+Read-only in a cage: directories, in which a changed file shows; single files are copied, see ``cage_files``. Beside the
+certificates lie the guest's private keys, which no client sees.
+"""
 
 _ROOT_OPTIONS: Final = "mode=755,size=1m"
 """Of a cage's root: it holds directories and links, never data."""
 
 _CAP_SYS_ADMIN: Final = 21
+_START_TICKS: Final = 22 - 3
+"""Field 22 of proc_pid_stat(5), counted from what follows the command's closing parenthesis."""
+
 _STREAM_TO_LOG: Final = (1, 2)
 
 
@@ -73,7 +79,11 @@ def become_client(
     if not os.access(program, os.X_OK):
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", argv[0])
     on_ready()
-    os.execve(program, list(argv), env)
+    try:
+        os.execve(program, list(argv), env)
+    except OSError as exc:
+        os.write(_STREAM_TO_LOG[-1], f"cannot run {argv[0]}: {exc.strerror}\n".encode())  # as its last words
+        raise
 
 
 def _redirect(log: str) -> None:
@@ -112,8 +122,10 @@ def _collect(cage: dict[str, Any]) -> list[tuple[str, int, bool]]:
     trees: list[tuple[str, int, bool]] = []
     cage["links"] = {}
 
-    def show(outside: str, at: str, *attributes: str, is_recursive: bool = False) -> None:
-        fd = os.open(outside, os.O_PATH | os.O_CLOEXEC)
+    def show(
+        outside: str, at: str, *attributes: str, is_recursive: bool = False, flags: int = os.O_PATH | os.O_CLOEXEC
+    ) -> None:
+        fd = os.open(outside, flags)
         tree = syscalls.clone_tree(fd, is_recursive=is_recursive)
         syscalls.restrict(tree, ("nosuid", *attributes), is_recursive=is_recursive)
         trees.append((at, tree, os.path.isdir(outside)))
@@ -129,7 +141,7 @@ def _collect(cage: dict[str, Any]) -> list[tuple[str, int, bool]]:
         if name == "fuse" or os.path.exists(f"/dev/{name}"):
             show(f"/dev/{name}", f"/dev/{name}", "noexec")
     show(cage["etc"], "/etc", "ro", "nodev", "noexec")
-    for name in _ETC_TREES:
+    for name in ETC_TREES:
         if os.path.isdir(f"{cage['etc']}/{name}"):
             show(f"/etc/{name}", f"/etc/{name}", "ro", "nodev", "noexec", is_recursive=True)
     if cage["has_proc"]:
@@ -144,9 +156,8 @@ def _collect(cage: dict[str, Any]) -> list[tuple[str, int, bool]]:
         show(os.path.realpath(path), path, "ro", "nodev", is_recursive=True)
     for path in cage["writable"]:
         show(os.path.realpath(path), path, "nodev", is_recursive=True)
-    show(cage["private_dir"], cage["private_dir"], "nodev", "noexec")
-    show(cage["cache_dir"], cage["cache_dir"], "nodev", "noexec")
-    show(cage["tmp_dir"], "/tmp", "nodev", "noexec")
+    for own, at in ((cage["private_dir"],) * 2, (cage["cache_dir"],) * 2, (cage["tmp_dir"], "/tmp")):
+        show(own, at, "nodev", "noexec", flags=syscalls.HOLD)  # an earlier client could have left a link to anywhere
     for named, resolved in cage["sources"].items():
         held = syscalls.hold(resolved)
         tree = syscalls.clone_tree(held)
@@ -180,7 +191,7 @@ def _make_directory(fd: int, name: str) -> int:
 # --- taking over --------------------------------------------------------------------------------------------------
 
 
-def take_over(pid: int, path: str, attributes: tuple[str, ...]) -> int | None:
+def take_over(pid: int, start_ticks: int, path: str, attributes: tuple[str, ...]) -> int | None:
     """
     Move what the client *pid* mounted in its cage to the directory *path*, which is reached over no symbolic link.
 
@@ -191,13 +202,22 @@ def take_over(pid: int, path: str, attributes: tuple[str, ...]) -> int | None:
     """
     place = _Place(path)
     home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    syscalls.enter_mounts(os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
+    cage = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    if _start_of(pid) != start_ticks:
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH), f"/proc/{pid}")  # whoever has its pid by now
+    syscalls.enter_mounts(cage)
     try:
         tree = syscalls.clone_tree(os.open("/", syscalls.HOLD), INSIDE.lstrip("/"))
         syscalls.detach(INSIDE)
     finally:
         syscalls.enter_mounts(home)
     return place.mount(tree, attributes)
+
+
+def _start_of(pid: int) -> int:
+    """Read when the process *pid* was started; with its pid this names one process for ever."""
+    with open(f"/proc/{pid}/stat", "rb") as status:
+        return int(status.read().rpartition(b")")[2].split()[_START_TICKS])
 
 
 def perform_mount(

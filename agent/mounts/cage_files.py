@@ -14,13 +14,14 @@ from typing import Final
 
 import structlog
 
+from agent.mounts.cage_calls import ETC_TREES
+
 _log = structlog.get_logger(__name__)
 
 _COPIED: Final = (
-    "resolv.conf hosts nsswitch.conf host.conf gai.conf services protocols mime.types localtime ld.so.cache"
+    "resolv.conf hosts nsswitch.conf host.conf gai.conf services protocols mime.types localtime ld.so.cache "
+    "ssl/openssl.cnf ssl/cert.pem ssl/ca-bundle.pem pki/tls/openssl.cnf pki/tls/cert.pem"
 ).split(" ")
-_DIRECTORIES: Final = ("ssl", "pki", "ca-certificates", "alternatives")
-"""Shown as they are; here only the places for them."""
 _WRITTEN: Final = {
     "passwd": b"root:x:0:0:root:/:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
     "group": b"root:x:0:\nnogroup:x:65534:\n",
@@ -42,9 +43,9 @@ def copy_etc(directory: Path, *, guest: Path = Path("/etc")) -> None:
     """
     try:
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        for name in _DIRECTORIES:
+        for name in ETC_TREES:  # shown as they are; here only the places for them
             if (guest / name).is_dir():
-                (directory / name).mkdir(mode=0o755, exist_ok=True)
+                (directory / name).mkdir(mode=0o755, parents=True, exist_ok=True)
         if not (directory / "mtab").is_symlink():
             os.symlink("/proc/self/mounts", directory / "mtab")
         for name, content in _WRITTEN.items():
@@ -69,6 +70,7 @@ def _replace(target: Path, content: bytes) -> None:
     with suppress(FileNotFoundError):
         if target.read_bytes() == content:
             return
+    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     written = target.with_name(f".{target.name}")
     written.write_bytes(content)
     written.chmod(0o644)

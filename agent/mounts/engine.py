@@ -35,8 +35,8 @@ from weft.wire.digest import mount_digest, share_digest
 from weft.wire.ids import ShareId
 from weft.wire.share import ShareMount
 
-_ETC_EVERY_S = 10.0
-"""Between two looks whether the guest's resolver has changed; ten small files are compared."""
+_LOOK_EVERY_S = 10.0
+"""Between two looks for what nobody tells: ten small files are compared, and one table of mounts is read."""
 
 _VERSION_DEADLINE_S = 5.0
 """For a client to print its version."""
@@ -110,19 +110,19 @@ class MountEngine:
             parts=self._parts, losses=self._losses, on_change=tell, rhythm=rhythm or Rhythm()
         )
         self._locks = NamedLocks()
-        self._copying: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to watch; :meth:`adopt` comes next, before any :meth:`apply`."""
         places.make_private_root(self._parts.run_dir)
         copy_etc(places.etc_dir(self._parts.run_dir))
         self._losses.start()
-        self._copying = asyncio.get_running_loop().create_task(self._keep_etc(), name="weft-etc")
+        self._looking = asyncio.get_running_loop().create_task(self._look_around(), name="weft-look")
 
     async def close(self) -> None:
         """Stop watching; every mount and client is left as it is."""
-        if self._copying is not None:
-            self._copying.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         await self._liveness.close()
         self._losses.close()
 
@@ -314,11 +314,17 @@ class MountEngine:
                 self._watch(live.share_id, client)
                 raise
 
-    async def _keep_etc(self) -> None:
-        """Have clients find their servers after the guest has moved to another network."""
+    async def _look_around(self) -> None:
+        """
+        Look for changes that no event tells.
+
+        Clients find their servers after the guest has moved to another network. A source that was renamed shows in the
+        mount table, and is a loss like any other.
+        """
         while True:
-            await asyncio.sleep(_ETC_EVERY_S)
+            await asyncio.sleep(_LOOK_EVERY_S)
             await asyncio.to_thread(copy_etc, places.etc_dir(self._parts.run_dir))
+            self._parts.table.refresh()
 
     def _watch(self, share_id: ShareId, client: ClientProcess | None) -> None:
         self._losses.watch(share_id, client)

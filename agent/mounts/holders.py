@@ -7,6 +7,9 @@ import os
 AT_MOST = 64
 """Holders named for one mount: more would not be read, and the answer must fit one packet."""
 
+_CHARACTERS_AT_MOST = 1000
+"""Kept of a path: one has up to 4095 bytes, and with 64 of those the answer would fit none."""
+
 
 def find_holders(path: str, proc: str = "/proc") -> list[tuple[int, str, str]]:
     """
@@ -30,7 +33,10 @@ def find_holders(path: str, proc: str = "/proc") -> list[tuple[int, str, str]]:
                 break
             if pid not in found and (held := find(f"{proc}/{pid}", path)) is not None:
                 found[pid] = held
-    return [(pid, _read(f"{proc}/{pid}/comm").strip() or "?", held) for pid, held in sorted(found.items())]
+    return [
+        (pid, _read(f"{proc}/{pid}/comm").strip() or "?", held[:_CHARACTERS_AT_MOST])
+        for pid, held in sorted(found.items())
+    ]
 
 
 def _linked(process: str, path: str) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from weft.printable import encodable
 from weft.wire.paths import is_below
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
@@ -23,7 +24,8 @@ class MountEntry:
         mount_id: The kernel's id of this mount; used again after an unmount.
         parent_id: Id of the mount that this one lies on.
         device: ``major:minor`` of the file system, the same for all mounts of one superblock.
-        root: The directory within the file system that is shown; tells bind mounts apart.
+        root: The directory within the file system that is shown; tells bind mounts apart. Its owner may rename it to
+            bytes that are no text, which stand here as escapes.
         mount_point: Where it is mounted, as this process sees it.
         options: Options of this mount, such as ``ro``.
         fs_type: Type with subtype, such as ``fuse.rclone``.
@@ -90,7 +92,7 @@ def _parse_line(line: str) -> MountEntry:
     try:
         separator = fields.index("-", 6)
         fs_type, source, super_options = fields[separator + 1 : separator + 4]
-        root = _unescape(fields[3])
+        root = encodable(_unescape(fields[3]))
         return MountEntry(
             mount_id=int(fields[0]),
             parent_id=int(fields[1]),

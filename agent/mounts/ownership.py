@@ -66,8 +66,8 @@ def belongs_to(entry: MountEntry, live: LiveMount, *, boot_id: str) -> bool:
     if is_there and live.source.startswith(OUR_SOURCE_PREFIX) and entry.source == live.source:
         return is_mounted_by_root(entry)
     if live.mount_id:
-        known = (live.mount_id, live.device, live.root, live.source)
-        return (entry.mount_id, entry.device, entry.root, entry.source) == known
+        is_known = (entry.mount_id, entry.device, entry.source) == (live.mount_id, live.device, live.source)
+        return is_known and live.root in ("", entry.root)
     return is_there and live.source in ("", entry.source)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.disk import read_file, set_aside
+from agent.disk import open_regular, read_file, set_aside
 from agent.drivers.base import MountCommand
 from weft.errors import ErrorCode, MountError
 from weft.wire.ids import ShareId
@@ -186,7 +186,7 @@ def read_output(directory: Path, log_files: Iterable[str] = ()) -> str:
 def output_size(directory: Path) -> int:
     """Return how much a client has printed, in bytes."""
     try:
-        return (directory / OUTPUT_NAME).stat().st_size
+        return (directory / OUTPUT_NAME).lstat().st_size
     except FileNotFoundError:
         return 0
 
@@ -217,11 +217,12 @@ def trim_output(directory: Path) -> None:
 
 
 def _read_tail(path: Path, offset: int = 0) -> str:
+    """Read the end of what a client wrote, which is no reason to trust it: it may have left a link, or a pipe."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL_BYTES, offset if offset <= size else 0))
-            text = file.read().decode(errors="replace")
-    except FileNotFoundError:
+            text = file.read(_TAIL_BYTES).decode(errors="replace")
+    except OSError:
         return ""
     return "\n".join(line.rstrip() for line in text.splitlines()[-_TAIL_LINES:] if line.strip())

@@ -71,6 +71,7 @@ async def take_down(
         MountError: it, or its client, would not go; the record says ``STOPPING``.
     """
     live = parts.record(msgspec.structs.replace(parts.live.find_live(live.share_id) or live, stage=Stage.STOPPING))
+    live = await _recognise_renamed(live, parts)
     is_stopped = process is not None and process.is_stopped
     pending: PendingUploads | None = PendingUploads(files=0)
     if not is_drained:
@@ -92,6 +93,22 @@ async def take_down(
 
 
 # --- the mount ----------------------------------------------------------------------------------------------------
+
+
+async def _recognise_renamed(live: LiveMount, parts: Parts) -> LiveMount:
+    """
+    Know a bind again whose source was renamed, as its owner may at any moment: then its root is not asked for.
+
+    Raises:
+        MountError: it cannot be looked at; it may be ours, so nobody may say that it is gone.
+    """
+    entry = parts.table.refresh().find(live.mount_id)
+    is_like_it = entry is not None and (entry.device, entry.source) == (live.device, live.source)
+    if entry is None or not is_like_it or not live.root_inode or live.boot_id != parts.boot_id:
+        return live
+    if await parts.walker.find_root_inode(entry.mount_point, entry.mount_id) != live.root_inode:
+        return live
+    return msgspec.structs.replace(live, root="")
 
 
 async def _unmount(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from agent.actual import ProcessIdentity
 from agent.mounts.cage import Cage
 from agent.mounts.facts import Holder, PathFacts, PathKind
 from agent.mounts.liveness import Liveness, liveness_of
@@ -35,6 +36,7 @@ _CODES = {
     errno.ENOENT: ErrorCode.NOT_FOUND,
     errno.ENOTDIR: ErrorCode.NOT_FOUND,
     errno.ENAMETOOLONG: ErrorCode.BAD_SPEC,
+    errno.E2BIG: ErrorCode.BAD_SPEC,
     errno.EACCES: ErrorCode.DENIED,
     errno.EPERM: ErrorCode.DENIED,
     errno.EBUSY: ErrorCode.BUSY,
@@ -305,12 +307,14 @@ class Walker:
             raise _explain_start(_translate(exc, "start", argv[0], deadline_s), exc) from exc
         return pid
 
-    async def take_over(self, pid: int, path: str, attributes: Sequence[str], *, deadline_s: float) -> int | None:
+    async def take_over(
+        self, client: ProcessIdentity, path: str, attributes: Sequence[str], *, deadline_s: float
+    ) -> int | None:
         """
-        Move what the client *pid* mounted in its cage to *path*, which is reached over no symbolic link.
+        Move what *client* mounted in its cage to *path*, which is reached over no symbolic link.
 
         Args:
-            pid: The client.
+            client: Which process: what another one with its pid has mounted is left alone.
             path: The mount point; an existing directory.
             attributes: Some of ``ro nosuid nodev noexec``, that it gets whatever the client asked for.
             deadline_s: Seconds until the helper is abandoned.
@@ -319,10 +323,17 @@ class Walker:
             The mount's id; None where the mount point was replaced meanwhile, and then nothing is mounted.
 
         Raises:
-            PathError, HungError: it cannot be reached.
+            PathError: *path* cannot be reached, or the client has ended.
+            HungError: no answer.
         """
         mount_id: int | None = await self._ask(
-            "mount at", path, "take_over", deadline_s, pid=pid, attributes=tuple(attributes)
+            "mount at",
+            path,
+            "take_over",
+            deadline_s,
+            pid=client.pid,
+            start_ticks=client.start_ticks,
+            attributes=tuple(attributes),
         )
         return mount_id
 
@@ -366,6 +377,17 @@ class Walker:
             source=source,
         )
         return exit_code, mount_id
+
+    async def find_root_inode(self, path: str, mount_id: int, *, deadline_s: float = CALL_DEADLINE_S) -> int:
+        """
+        Read the inode of what the mount with this id shows at *path*, which is reached over no symbolic link.
+
+        Raises:
+            PathError: *path* does not lead to that mount (any more).
+            HungError: no answer.
+        """
+        inode: int = await self._ask("look at", path, "find_root_inode", deadline_s, mount_id=mount_id)
+        return inode
 
     async def open_holders(self, path: str, *, deadline_s: float = CALL_DEADLINE_S) -> tuple[Holder, ...]:
         """Name the processes that keep the mount at *path* busy, one path each; bounded."""

@@ -15,6 +15,9 @@ ENTRIES_AT_MOST: Final = 256
 """Names listed of one directory: enough to tell ours from foreign ones, and they fit one packet."""
 
 _WALK: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_INODE_BITS: Final = 2**63 - 1
+"""What is kept of one: as much as the ledger's numbers hold."""
+
 _FUSECTL: Final = "/sys/fs/fuse/connections"
 
 
@@ -178,6 +181,14 @@ def unmount(path: str, flags: int, mount_id: int) -> None:
     syscalls.unmount(f"/proc/self/fd/{outer}/{name}", flags | syscalls.UMOUNT_NOFOLLOW)
 
 
+def find_root_inode(path: str, mount_id: int) -> int:
+    """Read the inode of the directory that the mount with this id shows at *path*, reached over no symbolic link."""
+    fd = syscalls.hold(path)
+    if syscalls.mount_id(fd) != mount_id:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+    return os.fstat(fd).st_ino & _INODE_BITS
+
+
 def abort(connection: str) -> None:
     """Abort the FUSE connection of this number: everybody who waits for its client gets an error."""
     directory = f"{_FUSECTL}/{connection}"
@@ -203,6 +214,7 @@ CALLS: Final[dict[str, Callable[..., Any]]] = {
     "set_mode": set_mode,
     "remove_directory": remove_directory,
     "unmount": unmount,
+    "find_root_inode": find_root_inode,
     "abort": abort,
     "find_holders": find_holders,
     "take_over": cage_calls.take_over,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import errno
 import marshal
 import os
 import resource
@@ -28,6 +29,9 @@ _TURN_S = 60.0
 
 _DEATH_S = 1.0
 """For a helper that was killed to end; one that can, does so within milliseconds."""
+
+_PACKET_OVERHEAD = 32
+"""What the kernel takes of a socket's buffer beside a packet."""
 
 _CALLS_AT_ONCE = 64
 _SPARE_FILES = 64
@@ -238,12 +242,20 @@ class WalkerProcess:
         self._last_number += 1
         packet = marshal.dumps({"id": self._last_number, "call": call, "arguments": arguments})
         self.start()
+        self._refuse_large(packet)
         if not self._is_sent(packet):
             self.start()  # it had died and was asked before that was noticed
             if not self._is_sent(packet):
                 raise HelperLost("the walker's process takes no requests")
         self._waiting[self._last_number] = (asyncio.get_running_loop().create_future(), helper)
         return self._last_number
+
+    def _refuse_large(self, packet: bytes) -> None:
+        """Refuse what the socket would not take: a share of that size is wrong, and the walker's process is not."""
+        assert self._socket is not None, "it was started"
+        room = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - _PACKET_OVERHEAD
+        if len(packet) > min(room, walker_main.PACKET_BYTES):
+            raise Refusal(errno.E2BIG, "")
 
     def _is_sent(self, packet: bytes) -> bool:
         """

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from agent.reconcile.backoff import backoff_s
 from weft.errors import ErrorCode, MountError, WeftError
+from weft.printable import encodable
 from weft.wire.share import ShareMount
 
 UNMOUNT = "unmount"
@@ -108,14 +109,19 @@ class Phase:
 
 
 def build_fault(error: BaseException) -> Fault:
-    """Describe *error*; whatever is not of weft's tree is a fault of the program."""
+    """
+    Describe *error*; whatever is not of weft's tree is a fault of the program.
+
+    It may quote names of the guest's files and processes, so it is made fit for a message here.
+    """
     match error:
         case MountError():
-            return Fault(error.code, error.message, error.detail, error.is_permanent, error.keeps_old)
+            message, detail = encodable(error.message), encodable(error.detail)
+            return Fault(error.code, message, detail, error.is_permanent, error.keeps_old)
         case WeftError():
-            return Fault(ErrorCode.INTERNAL, str(error))
+            return Fault(ErrorCode.INTERNAL, encodable(str(error)))
         case _:
-            return Fault(ErrorCode.INTERNAL, f"cannot finish the step: {type(error).__name__}: {error}")
+            return Fault(ErrorCode.INTERNAL, encodable(f"cannot finish the step: {type(error).__name__}: {error}"))
 
 
 def toward(phase: Phase, goal: str) -> Phase:

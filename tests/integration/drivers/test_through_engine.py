@@ -126,6 +126,22 @@ async def test_local_directories_are_shown_only_below_the_source_roots(rig: Engi
             await engine.apply(rclone_share(rig, {"type": "alias", "remote": "/etc"}, ""))
 
 
+async def test_a_local_directory_is_shown_as_root_sees_it(rig: EngineRig) -> None:
+    """A user's own directory would else be an empty one that nobody can write to."""
+    pool = rig.sources / "pool"
+    pool.mkdir(mode=0o700)
+    (pool / "note").write_text("tide")
+    (pool / "note").chmod(0o600)
+    for path in (pool, pool / "note"):
+        os.chown(path, 1000, 1000)
+    async with rig.engine() as engine:
+        await engine.apply(rclone_share(rig, {"type": "local"}, str(pool)))
+        assert await asyncio.to_thread((rig.root / "data" / "note").read_text) == "tide"
+        await asyncio.to_thread((rig.root / "data" / "new").write_text, "ebb")
+        await engine.apply(UNMOUNT)
+    assert (pool / "new").read_text() == "ebb"
+
+
 async def test_a_volume_is_mounted_lost_and_healed(rig: EngineRig, cluster: CubefsCluster) -> None:
     """The dead mount that a killed client leaves is taken away before the next one starts."""
     (cluster.volume_dir("team") / "hello").write_text("tide")

@@ -64,7 +64,7 @@ def test_a_client_keeps_the_capabilities_its_driver_names() -> None:
 def test_etc_holds_names_and_addresses_and_follows_the_guest(tmp_path: Path) -> None:
     """A changed resolver arrives by replacement, which a client that sees the directory notices; no password does."""
     guest, seen = tmp_path / "guest", tmp_path / "etc"
-    (guest / "ssl").mkdir(parents=True)
+    (guest / "ssl" / "certs").mkdir(parents=True)
     (guest / "real.conf").write_text("nameserver 10.0.0.1\n")
     (guest / "resolv.conf").symlink_to("real.conf")
     (guest / "shadow").write_text("root:secret")
@@ -78,4 +78,4 @@ def test_etc_holds_names_and_addresses_and_follows_the_guest(tmp_path: Path) -> 
     assert (seen / "resolv.conf").read_text() == "nameserver 10.0.0.2\n"
     assert not (seen / "shadow").exists()
     assert "ann" not in (seen / "passwd").read_text()
-    assert (seen / "ssl").is_dir()
+    assert (seen / "ssl" / "certs").is_dir()

@@ -1,0 +1,153 @@
+"""A user of the guest who owns the directory that a share shows, and renames it: the share is known all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.mounts import engine as engine_module
+from tests.attack.conftest import CountProbes
+from tests.parts.engine_rig import EngineRig, engine_rig
+from tests.parts.shares import bind, unmount
+from weft.errors import MountError, NotMountedError
+from weft.wire.ids import ShareId
+from weft.wire.share import ShareMount
+
+pytestmark = pytest.mark.integration
+
+NAMES = (b"other", b"with space", b"line\nend", b"back\\040slash", b"\xff\xfe", b"\x1b]52;c;aGk=\x07", b"n" * 255)
+"""Whatever he may call it."""
+
+STARTS = 12
+NOBODY = 65534
+
+RENAME_FOR_EVER = """
+import os, sys
+os.chdir(sys.argv[1])
+os.setgid(65534); os.setuid(65534)
+print("renaming", flush=True)
+while True:
+    os.rename("work", "other")
+    os.rename("other", "work")
+"""
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[EngineRig]:
+    """An engine's surroundings, with a source that its user owns."""
+    async with engine_rig(tmp_path) as made:
+        (made.sources / "home" / "work").mkdir(parents=True)
+        for path in (made.sources / "home", made.sources / "home" / "work"):
+            os.chown(path, NOBODY, NOBODY)
+        yield made
+
+
+def shared(rig: EngineRig) -> ShareMount:
+    return bind("a", str(rig.root / "a"), source=str(rig.sources / "home" / "work"))
+
+
+def rename_source(rig: EngineRig, name: bytes) -> None:
+    home = os.fsencode(rig.sources / "home")
+    os.rename(home + b"/work", home + b"/" + name)
+
+
+@asynccontextmanager
+async def renaming(home: Path) -> AsyncIterator[None]:
+    """Rename what is shown there and back as fast as its owner can."""
+    user = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", RENAME_FOR_EVER, str(home), stdout=asyncio.subprocess.PIPE
+    )
+    assert user.stdout is not None
+    try:
+        await user.stdout.readline()
+        yield
+    finally:
+        user.kill()
+        await user.wait()
+
+
+@pytest.mark.parametrize("name", NAMES, ids=repr)
+async def test_a_share_whose_source_was_renamed_is_unmounted(
+    rig: EngineRig, name: bytes, count_probes: CountProbes
+) -> None:
+    """By the same agent, whether it has noticed or not."""
+    async with rig.engine() as engine:
+        await engine.apply(shared(rig))
+        rename_source(rig, name)
+        rig.table.refresh()
+        await engine.apply(unmount("a"))
+        assert rig.entries_at(rig.root / "a") == ()
+        assert engine.mounted() == {}
+    count_probes("shares unmounted after their source was renamed")
+
+
+@pytest.mark.parametrize("name", NAMES, ids=repr)
+async def test_a_renamed_source_is_known_to_the_next_agent(
+    rig: EngineRig, name: bytes, count_probes: CountProbes
+) -> None:
+    """Where the share is not wanted any more, nothing of it stays."""
+    async with rig.engine() as engine:
+        await engine.apply(shared(rig))
+    rename_source(rig, name)
+    async with rig.engine() as engine:
+        report = await engine.adopt({})
+        assert report.failed == {}
+        await engine.apply(unmount("a"))
+        assert rig.entries_at(rig.root / "a") == ()
+    count_probes("shares unmounted after their source was renamed")
+
+
+async def test_a_renamed_source_is_told_and_the_share_mounted_anew(
+    rig: EngineRig, monkeypatch: pytest.MonkeyPatch, count_probes: CountProbes
+) -> None:
+    """The kernel tells nobody of a rename; what is shown after the repair is what the share names."""
+    monkeypatch.setattr(engine_module, "_LOOK_EVERY_S", 0.02)
+    async with rig.engine() as engine:
+        await engine.apply(shared(rig))
+        rename_source(rig, b"other")
+        (rig.sources / "home" / "work").mkdir()
+        (rig.sources / "home" / "work" / "new").touch()
+        assert isinstance(await rig.wait_for_change(lambda error: error is not None), NotMountedError)
+        await engine.apply(shared(rig))
+        assert len(rig.entries_at(rig.root / "a")) == 1
+        assert os.listdir(rig.root / "a") == ["new"]
+        await engine.apply(unmount("a"))
+    count_probes("shares unmounted after their source was renamed")
+
+
+async def test_no_rename_keeps_a_share_mounted_that_is_called_unmounted(
+    rig: EngineRig, count_probes: CountProbes
+) -> None:
+    """However often its source is renamed meanwhile."""
+    async with rig.engine() as engine, renaming(rig.sources / "home"):
+        for _ in range(STARTS):
+            while ShareId("a") not in engine.mounted():
+                try:
+                    await engine.apply(shared(rig))
+                except MountError:
+                    continue  # it was away at that moment
+            await engine.apply(unmount("a"))
+            assert rig.entries_at(rig.root / "a") == ()
+        count_probes("mounts and unmounts while the source is renamed", 2 * STARTS)
+
+
+async def test_what_somebody_else_mounted_in_its_place_stays(rig: EngineRig, count_probes: CountProbes) -> None:
+    """Also where the kernel gave it the same ids: it shows another directory."""
+    other = rig.sources / "foreign"
+    other.mkdir()
+    async with rig.engine() as engine:
+        await engine.apply(shared(rig))
+        rig.unmount_behind(rig.root / "a")
+        process = await asyncio.create_subprocess_exec("mount", "--bind", str(other), str(rig.root / "a"))
+        assert await process.wait() == 0
+        rig.table.refresh()
+        await engine.apply(unmount("a"))
+        assert [Path(entry.root).name for entry in rig.entries_at(rig.root / "a")] == ["foreign"]
+    rig.unmount_behind(rig.root / "a")
+    count_probes("foreign mounts left alone in a share's place")
