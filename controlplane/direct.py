@@ -188,9 +188,9 @@ class Answers:
     def take(self, msg: Msg) -> None:
         """Keep one message; must not wait."""
         headers: Mapping[str, str] = msg.headers or {}
-        status = headers.get("Status")
-        if status is not None:
-            self._finish(status, headers)
+        # What the broker adds to a message comes last, and wins; a status may be the sender's own header.
+        if "Nats-Sequence" not in headers:
+            self._finish(headers.get("Status", ""), headers)
             return
         before = int(headers.get("Nats-Last-Sequence", 0))
         last = self._messages[-1].seq if self._messages else 0
