@@ -55,7 +55,7 @@ async def read_stored(
         while not answers.is_end:
             body: dict[str, Any] = {"next_by_subj": subjects, "batch": PORTION, "max_bytes": PORTION_BYTES}
             if since_s is not None and not after_seq:
-                body["start_time"] = datetime.fromtimestamp(since_s, UTC).isoformat()
+                body["start_time"] = _written(since_s)
             else:
                 body["seq"] = after_seq + 1
             await _ask(inbox, question, body)
@@ -101,6 +101,38 @@ async def read_each(link: Link, stream: str, subjects: Sequence[str], *, at_leas
     return messages if is_whole else None
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a point in time lies in a stream: the first sequence from then on, None for none, and how many follow."""
+
+    seq: int | None
+    count: int
+
+
+async def position_at(link: Link, stream: str, subjects: str, time_s: float) -> Position:
+    """
+    Find where the Unix time *time_s* lies among the messages on *subjects*, without reading them.
+
+    Raises:
+        BrokerError: As :func:`read_stored`.
+    """
+    question = api_subject(link, f"DIRECT.GET.{stream}")
+    answers = Answers()
+    async with Inbox(link, answers.take) as inbox:
+        await _ask(inbox, question, {"next_by_subj": subjects, "batch": 1, "start_time": _written(time_s)})
+        await _until_complete(link, inbox, answers, stream, question)
+    if answers.problem:
+        raise BrokerError(f"cannot read stream {stream!r}: {answers.problem}")
+    found = answers.portion()
+    if answers.has_no_responder:
+        found = [message async for message in read_stored(link, stream, subjects, since_s=time_s)]
+    return Position(found[0].seq if found else None, len(found) + answers.left)
+
+
+def _written(time_s: float) -> str:
+    return datetime.fromtimestamp(max(time_s, 0.0), UTC).isoformat()
+
+
 async def _ask(inbox: Inbox, question: str, body: Mapping[str, Any]) -> None:
     try:
         await inbox.nc.publish(question, json.dumps(body).encode(), reply=inbox.subject)
@@ -135,6 +167,7 @@ class Answers:
         has_no_responder: Nobody answers Direct Get for this stream.
         problem: Why the broker refuses the question.
         up_to: How far whoever answers had come, where it says so.
+        left: How many messages come after those of this answer.
     """
 
     is_complete: bool = False
@@ -143,6 +176,7 @@ class Answers:
     has_no_responder: bool = False
     problem: str = ""
     up_to: int = 0
+    left: int = 0
     _messages: list[StoredMessage] = field(default_factory=list)
 
     def portion(self) -> list[StoredMessage]:
@@ -154,9 +188,9 @@ class Answers:
     def take(self, msg: Msg) -> None:
         """Keep one message; must not wait."""
         headers: Mapping[str, str] = msg.headers or {}
-        status = headers.get("Status")
-        if status is not None:
-            self._finish(status, headers)
+        # What the broker adds to a message comes last, and wins; a status may be the sender's own header.
+        if "Nats-Sequence" not in headers:
+            self._finish(headers.get("Status", ""), headers)
             return
         before = int(headers.get("Nats-Last-Sequence", 0))
         last = self._messages[-1].seq if self._messages else 0
@@ -171,6 +205,7 @@ class Answers:
         self.has_no_responder = status == "503"
         if status not in ("204", "404", "503"):
             self.problem = f"{headers.get('Description', 'no reason given')} ({status})".lower()
+        self.left = int(headers.get("Nats-Num-Pending", 0))
         self.is_end = status != "204" or headers.get("Nats-Num-Pending") == "0"
         self.up_to = int(headers.get("Nats-UpTo-Sequence", 0))
         last = headers.get("Nats-Last-Sequence")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from controlplane.stored import StoredMessage
@@ -160,44 +159,6 @@ async def count_by_subject(link: Link, stream: str, subjects: str) -> dict[str, 
         found |= page
         if not page or len(found) >= reply.get("total", 0):
             return found
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where a point in time lies in a stream: the first sequence from then on, and how many messages have followed."""
-
-    seq: int
-    count: int
-
-
-async def position_at(link: Link, stream: str, subjects: str, time_s: float | None) -> Position:
-    """
-    Find where *time_s* lies among the messages on *subjects*, None for the beginning; raises as :func:`ask`.
-
-    A consumer that delivers nothing is asked for what it would deliver.
-    """
-    name = f"weft-{secrets.token_hex(6)}"
-    start = (
-        {"deliver_policy": "all"}
-        if time_s is None
-        else {
-            "deliver_policy": "by_start_time",
-            "opt_start_time": datetime.fromtimestamp(max(time_s, 0.0), UTC).isoformat(),
-        }
-    )
-    config = {
-        **start,
-        "name": name,
-        "filter_subject": subjects,
-        "ack_policy": "none",
-        "mem_storage": True,
-        "num_replicas": 1,
-        "inactive_threshold": 5 * 10**9,
-    }
-    body = {"stream_name": stream, "config": config, "action": "create"}
-    made = await ask(link, f"CONSUMER.CREATE.{stream}.{name}.{subjects}", body, stream=stream)
-    await ask(link, f"CONSUMER.DELETE.{stream}.{name}", stream=stream)
-    return Position(made["delivered"]["stream_seq"] + 1, made["num_pending"])
 
 
 async def purge(link: Link, stream: str, subject: str, *, before_seq: int = 0) -> int:

@@ -8,12 +8,14 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+BEGIN_S = 1.0
+"""Where a source may never end: how long its first word is waited for, while another one has something to say."""
 QUIET_S = 0.3
-"""A source that says nothing for so long has nothing older than what another one has said."""
+"""The same after each of its words."""
 
 
 async def in_order(
-    sources: Sequence[AsyncGenerator[T, None]], *, key: Callable[[T], float], quiet_s: float = QUIET_S
+    sources: Sequence[AsyncGenerator[T, None]], *, key: Callable[[T], float], is_endless: bool
 ) -> AsyncGenerator[T, None]:
     """
     Yield what *sources* yield, the smallest *key* first.
@@ -21,27 +23,32 @@ async def in_order(
     Args:
         sources: Each in order; closed with this.
         key: What they are ordered by.
-        quiet_s: How long an item waits for an older one of a source that has nothing at the moment.
+        is_endless: Whether a source may have nothing more and not end; then it is waited for a moment only.
     """
+    now_s = asyncio.get_running_loop().time
     heads: dict[int, T] = {}
     asked = {number: asyncio.ensure_future(anext(source)) for number, source in enumerate(sources)}
+    until_s = dict.fromkeys(asked, now_s() + BEGIN_S)
     try:
         while heads or asked:
+            left_s = max((until_s[number] for number in asked), default=0.0) - now_s()
             if asked:
                 await asyncio.wait(
                     asked.values(),
-                    timeout=quiet_s if heads else None,
-                    return_when=asyncio.ALL_COMPLETED if heads else asyncio.FIRST_COMPLETED,
+                    timeout=max(0.0, left_s) if heads and is_endless else None,
+                    return_when=asyncio.FIRST_COMPLETED,
                 )
             for number in [number for number, answer in asked.items() if answer.done()]:
                 try:
                     heads[number] = asked.pop(number).result()
                 except StopAsyncIteration:
                     continue
-            if heads:
+            is_waiting = any(not is_endless or until_s[number] > now_s() for number in asked)
+            if heads and not is_waiting:
                 first = min(heads, key=lambda number: key(heads[number]))
                 yield heads.pop(first)
                 asked[first] = asyncio.ensure_future(anext(sources[first]))
+                until_s[first] = now_s() + QUIET_S
     finally:
         for answer in asked.values():
             answer.cancel()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 
 from controlplane.audit import note_change
-from controlplane.jetstream import position_at, purge, stream_facts
+from controlplane.direct import position_at
+from controlplane.jetstream import count_by_subject, purge, stream_facts
 from controlplane.observing import Observing
 from weft.errors import BrokerDeniedError, StreamMissingError
 from weft.wire.ids import parse_vm_id
@@ -45,7 +46,8 @@ class Purging(Observing):
                 removed += await purge(self._link, stream, subjects, before_seq=before_seq)
         except BrokerDeniedError as exc:
             raise BrokerDeniedError(
-                f"cannot remove events: these credentials may not ({exc}; weft auth show says what each role may do)"
+                "cannot remove events: these credentials may remove nothing that is stored"
+                " (use an admin's: weft auth admin NAME --out FILE)"
             ) from exc
         await note_change(self._link, "events.purge", self._author(), name=" ".join(vms))
         return removed
@@ -55,14 +57,15 @@ class Purging(Observing):
         chosen = [vm_events(parse_vm_id(vm)) for vm in vms] or [EVENTS_VM_ALL]
         for stream in (GUEST_EVENTS_STREAM, EVENTS_STREAM):  # the second one has those from before there was a first
             try:
-                now_s = (await stream_facts(self._link, stream)).now_s
+                facts = await stream_facts(self._link, stream)
             except StreamMissingError:
                 continue
             for subjects in chosen:
-                count = (await position_at(self._link, stream, subjects, None)).count
-                before_seq = 0
+                kept_count, before_seq = 0, 0
                 if older_than_s is not None:
-                    kept = await position_at(self._link, stream, subjects, now_s - older_than_s)
-                    count, before_seq = count - kept.count, kept.seq
-                if count:
+                    kept = await position_at(self._link, stream, subjects, facts.now_s - older_than_s)
+                    kept_count, before_seq = kept.count, kept.seq or facts.last_seq + 1
+                # Counted last: what comes meanwhile makes it too many, and is not removed.
+                count = sum((await count_by_subject(self._link, stream, subjects)).values()) - kept_count
+                if count > 0:
                     yield stream, subjects, before_seq, count

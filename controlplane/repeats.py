@@ -28,6 +28,10 @@ _REPEATED = (
     (LIVE_PREFIX, MOUNTS_PREFIX, {MOUNTS_STREAM}),
 )
 
+_COPY = ["Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp", "Nats-Last-Sequence"]
+"""The headers that a server adds to what it repeats, in its order (2.15); a copy without its body has one more."""
+_BODY_SIZE = "Nats-Msg-Size"
+
 
 def heard_on(config: Mapping[str, Any], subjects: str) -> str:
     """
@@ -49,12 +53,15 @@ def stored_subject(subject: str, headers: Mapping[str, str] | None) -> str | Non
     Name the stream's subject that a message heard on *subject* was stored on, or was sent on where nothing is repeated.
 
     None for what no stream repeated: in its own account anybody can have an answer of JetStream's come out on any
-    subject. Such an answer names another subject, or comes without the sequence before it, or counts what is left.
+    subject. Such an answer names another subject, or does not end as a copy does; what its message was stored with,
+    which may be anything, stands before what the broker adds.
     """
     for repeated, own, streams in _REPEATED:
         if subject.startswith(repeated):
             stored, said = own + subject.removeprefix(repeated), headers or {}
             is_copy = said.get("Nats-Stream") in streams and said.get("Nats-Subject") == stored
-            is_answer = "Nats-Num-Pending" in said or "Nats-Last-Sequence" not in said
-            return stored if is_copy and not is_answer else None
+            names = list(said)
+            if names and names[-1] == _BODY_SIZE:
+                names.pop()
+            return stored if is_copy and names[-len(_COPY) :] == _COPY else None
     return subject

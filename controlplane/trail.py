@@ -103,7 +103,8 @@ async def read_trail(
             if stream == EVENTS_STREAM:
                 raise  # the other one is younger: before 'weft init' has made it, guests' events are all in this one
 
-    async for stored in in_order([one(EVENTS_STREAM), one(GUEST_EVENTS_STREAM)], key=Stored.moment):
+    sources = [one(EVENTS_STREAM), one(GUEST_EVENTS_STREAM)]
+    async for stored in in_order(sources, key=Stored.moment, is_endless=is_endless):
         entry = build_entry(stored.stream, stored.message)
         if entry is not None and (share_id is None or entry.is_about(share_id)):
             yield entry

@@ -46,7 +46,10 @@ def _next_step(error: WeftError) -> str:
         case BrokerUnreachableError():
             return "weft up (a broker on this machine), or name yours with --server or NATS_URL"
         case BrokerDeniedError():
-            return "other credentials (--creds FILE, NATS_CREDS, --context NAME); init and vm forget need an admin's"
+            return (
+                "other credentials (--creds FILE, NATS_CREDS, --context NAME);"
+                " init, vm forget and events purge need an admin's"
+            )
         case NoJetStreamError():
             return "jetstream { store_dir: … } in the server's configuration (nats-server -js), then weft init"
         case StreamMissingError() | NoRespondersError():

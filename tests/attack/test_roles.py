@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -14,7 +15,8 @@ import pytest
 from nats.aio.msg import Msg
 
 from controlplane.auth.jwt import Key, KeyKind, build_token
-from controlplane.auth.roles import STREAMS, Account, Role
+from controlplane.auth.roles import Account, Role
+from controlplane.jetstream import last_message
 from controlplane.repeats import stored_subject
 from controlplane.streams import ensure
 from tests.attack.conftest import CountProbes
@@ -32,12 +34,15 @@ from tests.attack.roles import (
 from tests.parts.realm import Realm
 from weft.link import Link, LinkOptions
 from weft.link.credentials import Credentials
+from weft.wire.subjects import CATALOG_STREAM, EVENTS_STREAM, GUEST_EVENTS_STREAM, MOUNTS_STREAM, STATUS_STREAM
 
 pytestmark = pytest.mark.integration
 
 PATIENCE_S = 20.0
 SECRET = b"known-to-nobody-else"
 """Stands in what another guest was sent: it must reach no guest but that one."""
+SETTLED = "settled"
+"""In subjects that only the judge writes to."""
 PAGE = Path(__file__).parents[2] / "docs" / "auth.md"
 BEGIN, END = "<!-- roles: begin -->", "<!-- roles: end -->"
 HOSTILE = (Role.GUEST, Role.OBSERVER, Role.OPERATOR)
@@ -52,6 +57,7 @@ class Judge:
     def __init__(self, link: Link) -> None:
         self._link = link
         self.repeated: set[tuple[str, str, bytes]] = set()
+        self._marks = 0
 
     async def ask(self, question: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Ask JetStream as one who may ask everything."""
@@ -62,19 +68,27 @@ class Judge:
 
     async def prepare(self) -> None:
         """Store what an attacker may want to read or change, and note what the broker repeats from now on."""
-        for subject in (
-            f"weft.mounts.{VICTIM}",
-            f"weft.mounts.{CANARY}",
-            f"weft.status.{VICTIM}",
-            f"weft.status.{CANARY}",
-            f"weft.events.vm.{VICTIM}.mount.applied",
-            f"weft.events.op.{VICTIM}.publish",
-            f"$KV.weft-catalog.share.{CANARY}",
+        for stream, subject in (
+            (MOUNTS_STREAM, f"weft.mounts.{VICTIM}"),
+            (MOUNTS_STREAM, f"weft.mounts.{CANARY}"),
+            (STATUS_STREAM, f"weft.status.{VICTIM}"),
+            (STATUS_STREAM, f"weft.status.{CANARY}"),
+            (GUEST_EVENTS_STREAM, f"weft.events.vm.{VICTIM}.share.failed"),
+            (GUEST_EVENTS_STREAM, f"weft.events.vm.{CANARY}.share.failed"),
+            (EVENTS_STREAM, f"weft.events.op.{VICTIM}.publish"),
+            (CATALOG_STREAM, f"$KV.weft-catalog.share.{CANARY}"),
         ):
-            await self._link.request(subject, SECRET, timeout_s=PATIENCE_S)
+            await self._store(stream, subject, SECRET)
         for subject in ("weft.live.*", "weft.repeated.>"):
             await self._link.subscribe(subject, self._note)
         await self._link.flush()
+
+    async def _store(self, stream: str, subject: str, data: bytes) -> None:
+        """Return when it is stored: guests' streams give no answer."""
+        await self._link.publish(subject, data)
+        async with asyncio.timeout(PATIENCE_S):
+            while (found := await last_message(self._link, stream, subject)) is None or found.data != data:
+                await self._link.flush()
 
     async def _note(self, msg: Msg) -> None:
         self.repeated.add((msg.subject, (msg.headers or {}).get("Nats-Sequence", ""), msg.data))
@@ -89,14 +103,23 @@ class Judge:
             stock[f"consumers {name}"] = (await self.ask(f"CONSUMER.NAMES.{name}")).get("consumers") or []
             info = await self.ask(f"STREAM.INFO.{name}", {"subjects_filter": ">"})
             for subject, number in (info["state"].get("subjects") or {}).items():
+                if SETTLED in subject:
+                    continue
                 last = (await self.ask(f"STREAM.MSG.GET.{name}", {"last_by_subj": subject}))["message"]
                 stock[subject] = (number, last["seq"], last.get("data", ""))
         return stock
 
     async def settle(self) -> None:
-        """Return once what was caused so far has happened: JetStream answers in order."""
-        for name in STREAMS:
-            await self.ask(f"STREAM.INFO.{name}")
+        """Return once what was caused so far has happened: a stream takes messages in order."""
+        self._marks += 1
+        for stream, subject in (
+            (MOUNTS_STREAM, f"weft.mounts.{SETTLED}"),
+            (STATUS_STREAM, f"weft.status.{SETTLED}"),
+            (EVENTS_STREAM, f"weft.events.op.{SETTLED}.publish"),
+            (GUEST_EVENTS_STREAM, f"weft.events.vm.{SETTLED}.share.failed"),
+            (CATALOG_STREAM, f"$KV.weft-catalog.share.{SETTLED}"),
+        ):
+            await self._store(stream, subject, b"%d" % self._marks)
         await self._link.flush()
 
 
@@ -243,6 +266,7 @@ async def play(realm: Realm, role: Role, probes: Iterable[Probe], count_probes: 
             await attacker.until_judged()
             received = tuple(attacker.received)
         after = await judge.stock()
+        await judge.settle()
         await victim.flush()
         foreign = {name for name in changes(before, after) if not is_own(role, name)}
         assert not foreign, f"{role} changed {sorted(foreign)}"

@@ -108,6 +108,8 @@ async def realm(tmp_path: Path) -> AsyncIterator[Realm]:
     """Accounts as they are shipped."""
     made = Realm(tmp_path)
     async with made.broker:
+        async with made.connected(Role.ADMIN, "root") as link:
+            await ensure(link)
         yield made
 
 
@@ -128,7 +130,6 @@ async def test_no_header_of_a_guest_gets_an_answer_or_touches_anything(realm: Re
         realm.connected(Role.GUEST, "victim") as victim,
         realm.connected(Role.GUEST, "evil") as evil,
     ):
-        await ensure(operator)
         for number in range(VICTIMS):
             await victim.publish("weft.status.victim", b"%d" % number)
         await victim.publish(
@@ -195,7 +196,6 @@ async def test_an_answer_to_its_own_state_counts_lists_and_says_nothing_else(rea
         realm.connected(Role.OPERATOR, "ann") as operator,
         realm.connected(Role.GUEST, "evil") as evil,
     ):
-        await ensure(operator)
         seen = []
         for vm in ("evil", "other", "other", "evil"):
             await operator.request(f"weft.mounts.{vm}", b"{}", timeout_s=PATIENCE_S)

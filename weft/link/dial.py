@@ -49,6 +49,7 @@ class CarefulClient(Client):
             name, colon, value = line.partition(":")
             name = name.strip()
             if colon and name.isascii() and " " not in name and "\t" not in name:
+                headers.pop(name, None)  # stands where it was said last: what a server adds comes after the sender's
                 headers[name] = value.strip()
         return headers
 

@@ -11,6 +11,7 @@ COPY = {
     "Nats-Stream": "weft-status",
     "Nats-Subject": "weft.status.vm-1",
     "Nats-Sequence": "7",
+    "Nats-Time-Stamp": "2026-11-21T16:00:00Z",
     "Nats-Last-Sequence": "3",
 }
 
@@ -33,6 +34,8 @@ def test_a_stream_is_heard_where_it_repeats(subjects: str, heard: str) -> None:
 def test_a_copy_is_known_by_its_headers() -> None:
     """And a message on the stream's own subject is what it is."""
     assert stored_subject("weft.repeated.status.vm-1", COPY) == "weft.status.vm-1"
+    assert stored_subject("weft.repeated.status.vm-1", {**COPY, "Nats-Msg-Size": "9"}) == "weft.status.vm-1"
+    assert stored_subject("weft.repeated.status.vm-1", {"Nats-Num-Pending": "1", **COPY}) == "weft.status.vm-1"
     assert stored_subject("weft.status.vm-1", None) == "weft.status.vm-1"
 
 
@@ -45,7 +48,15 @@ def test_a_copy_is_known_by_its_headers() -> None:
         ),
         pytest.param({**COPY, "Nats-Subject": "weft.status.vm-2"}, id="another VM's"),
         pytest.param({k: v for k, v in COPY.items() if k != "Nats-Last-Sequence"}, id="an old report, read singly"),
-        pytest.param({**COPY, "Nats-Num-Pending": "2"}, id="an old report, read in a batch"),
+        pytest.param(
+            {**{k: v for k, v in COPY.items() if k != "Nats-Last-Sequence"}, "Nats-Num-Pending": "2"}
+            | {"Nats-Last-Sequence": "3"},
+            id="an old report, read in a batch",
+        ),
+        pytest.param(
+            {"Nats-Last-Sequence": "3", **{k: v for k, v in COPY.items() if k != "Nats-Last-Sequence"}},
+            id="an old report that was sent with what a copy has",
+        ),
     ],
 )
 def test_an_answer_is_no_copy(headers: dict[str, str] | None) -> None:

@@ -25,3 +25,8 @@ from weft.link.dial import CarefulClient
 def test_headers_are_those_that_the_library_finds(raw: bytes) -> None:
     """The same names and values, of what is well formed and of what is not."""
     assert CarefulClient._parse_header_lines(raw) == Client._parse_header_lines(raw)
+
+
+def test_a_header_that_is_said_twice_stands_where_it_was_said_last() -> None:
+    """What a server adds is told from what the sender said by its place."""
+    assert list(CarefulClient._parse_header_lines(b"a: 1\r\nb: 2\r\na: 3\r\n")) == ["b", "a"]
