@@ -114,7 +114,7 @@ async def test_a_client_sees_nothing_that_users_may_not_read(tmp_path: Path, cou
     found: dict[str, Any] = json.loads(await run_inside(tmp_path, LOOK_AROUND))
     own = (str(tmp_path), "/dev/fuse", *PYTHON)
     assert [path for path in found["private"] if not path.startswith(own)] == []
-    assert sorted(found["special"]) == [
+    assert sorted(path for path in found["special"] if not path.startswith(PYTHON)) == [
         f"/dev/{name}" for name in ("full", "fuse", "null", "random", "urandom", "zero")
     ]
     allowed = {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "sbin", "share", "tmp", "usr"}
