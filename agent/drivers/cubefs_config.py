@@ -12,9 +12,6 @@ from weft.errors import DeniedError, ErrorCode, MountError
 from weft.wire.blocks import CubefsBlock
 from weft.wire.share import ShareMount
 
-REQUEST_TIMEOUT_S: Final = 60
-"""A metadata leader is replaced within 20 s; nobody's process should be stuck much longer than two such rounds."""
-
 _TEXTS: Final = frozenset(
     (
         "logLevel clientKey ticketHost certFile ebsEndpoint ebsServerPath ebsBlockSize bcacheDir bcacheFilterFiles "
@@ -32,7 +29,7 @@ _NUMBERS: Final = frozenset(
     (
         "icacheTimeout lookupValid attrValid readRate writeRate enSyncWrite autoInvalData maxcpus reqChanCnt volType "
         "readThreads writeThreads metaSendTimeout buffersTotalLimit buffersChanSize maxStreamerLimit bcacheBatchCnt "
-        "bcacheCheckIntervalS requestTimeout tcpAliveTime snapshotReadSeq streamRetryTimeout aheadReadTotalMemGB "
+        "bcacheCheckIntervalS tcpAliveTime snapshotReadSeq streamRetryTimeout aheadReadTotalMemGB "
         "aheadReadBlockTimeOut aheadReadWindowCnt minReadAheadSize readDirLimit maxWarmUpConcurrency "
         "minimumNlinkReadDir inodeLruLimit fuseServeThreads"
     ).split(" ")
@@ -41,7 +38,7 @@ _OURS: Final = frozenset(
     (
         "mountPoint volName owner masterAddr accessKey secretKey subdir rdonly logDir warnLogDir fileSystemName "
         "disableMountSubtype enableUnixPermission locallyProf profPort exporterEnable exporterPort enablePid "
-        "consulAddr consulMeta ipFilter pushAddr clientOpTimeOut"
+        "consulAddr consulMeta ipFilter pushAddr clientOpTimeOut requestTimeout"
     ).split(" ")
 )
 """Set by us: what the share says elsewhere, what tells our mounts apart, and everything that listens or reports."""
@@ -83,7 +80,7 @@ def build_config(
         "enableUnixPermission": True,
         "locallyProf": True,  # the client may not listen at all; this is the second lock
         "exporterEnable": False,
-        "requestTimeout": REQUEST_TIMEOUT_S,
+        "requestTimeout": 0,  # with any other value 3.5.3 ends, or hangs for ever, when a late answer arrives
         "clientOpTimeOut": 0,  # otherwise requestTimeout must be larger; this one only logs
     }
     for key in ("subdir", "accessKey", "secretKey"):
