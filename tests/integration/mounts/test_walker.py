@@ -125,7 +125,7 @@ async def test_a_probe_without_a_place_says_nothing(fuse: FuseFactory) -> None:
         assert not isinstance(caught.value, HungError)
         assert await walker.read_root("/", deadline_s=5)
         with pytest.raises(NotMountedError):
-            await walker.unmount("/nothing", deadline_s=5)
+            await walker.unmount("/nothing", 1, deadline_s=5)
         hung.cancel()
 
 
