@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
-INSIDE: Final = "/share"
-"""Where a client mounts, in its cage."""
+INSIDE: Final = "/.share"
+"""Where a client mounts, in its cage; no source has a name that begins with a dot, so none is covered."""
 
 _PROGRAM_TREES: Final = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom", "fuse")

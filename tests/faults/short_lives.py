@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent.drivers.kernel import BindDriver
 from agent.ledger import Ledger
+from agent.mounts.cage import Views
 from agent.mounts.engine import MountEngine
 from agent.mounts.policy import Policy
 from agent.mounts.table import MountTableWatcher
@@ -20,6 +21,7 @@ from tests.fakes.clock import HastyClock
 from tests.faults.strikes import Strike, StruckDriver, StruckLive, StruckWalker
 from tests.parts.engine_rig import FAST
 from tests.parts.reconciling import Guest
+from tests.parts.views import PYTHON
 from weft.wire.ids import ShareId, VmId
 from weft.wire.share import ShareMount, parse_share, share_to_builtins
 
@@ -94,6 +96,7 @@ def _engine(directory: Path, walker: Walker, table: MountTableWatcher, ledger: L
         state_dir=directory / "state",
         boot_id=read_boot_id(),
         on_change=lambda share_id, error: None,
+        views=Views(read_only=PYTHON),
         limits=FAST,
     )
 
