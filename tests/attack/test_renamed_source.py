@@ -16,7 +16,7 @@ from agent.mounts import bring_up, places
 from agent.mounts import engine as engine_module
 from tests.attack.conftest import CountProbes
 from tests.faults.rigged import give_rclone
-from tests.parts.engine_rig import EngineRig, engine_rig
+from tests.parts.engine_rig import EngineRig, engine_rig, slate
 from tests.parts.shares import bind, unmount
 from weft.errors import ErrorCode, MountError, NotMountedError
 from weft.wire.ids import ShareId
@@ -185,3 +185,18 @@ async def test_what_somebody_else_mounted_in_its_place_stays(rig: EngineRig, cou
         assert [Path(entry.root).name for entry in rig.entries_at(rig.root / "a")] == ["foreign"]
     rig.unmount_behind(rig.root / "a")
     count_probes("foreign mounts left alone in a share's place")
+
+
+@pytest.mark.parametrize("is_stopped", [False, True], ids=["dead", "hung"])
+async def test_a_bind_of_what_answers_nobody_is_unmounted(
+    rig: EngineRig, is_stopped: bool, count_probes: CountProbes
+) -> None:
+    """Its root cannot be looked at then, and it has the name that it had."""
+    async with rig.engine() as engine:
+        await engine.apply(slate("s", rig.sources / "s"))
+        await engine.apply(bind("b", str(rig.root / "b"), source=str(rig.sources / "s" / "below")))
+        (rig.stop_client if is_stopped else rig.kill_client)("s")
+        await engine.apply(unmount("b"))
+        assert rig.entries_at(rig.root / "b") == ()
+        await engine.apply(unmount("s"))
+    count_probes("shares unmounted after their source was renamed")
