@@ -66,9 +66,9 @@ async def bring_up(prepared: Prepared, *, parts: Parts) -> tuple[LiveMount, Clie
         try:
             mount_id = await (_serve if prepared.command.is_client else _perform)(attempt, prepared, parts)
             attempt.live = _record_mounted(attempt.live, mount_id, prepared, parts)
-            attempt.live = await _record_root(attempt.live, parts)
             _refuse_another(attempt.live, prepared, parts)
             await _read_root(prepared, attempt.process, parts)
+            attempt.live = await _record_root(attempt.live, parts)
         except StartFailed as failed:
             raise _classify(prepared, failed) from failed
         live = attempt.live = _change(attempt.live, parts, stage=Stage.MOUNTED)

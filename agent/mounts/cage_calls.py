@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
-INSIDE: Final = "/share"
-"""Where a client mounts, in its cage."""
+INSIDE: Final = "/.share"
+"""Where a client mounts, in its cage; no source has a name that begins with a dot, so none is covered."""
 
 _PROGRAM_TREES: Final = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom", "fuse")
@@ -102,6 +102,7 @@ def _restrict(kept: frozenset[int]) -> None:
 def _enter(cage: dict[str, Any]) -> None:
     """Collect what the cage shows while the guest's own paths are in reach, then make it the whole world."""
     trees = _collect(cage)
+    links = {name: os.readlink(f"/{name}") for name in _PROGRAM_TREES if os.path.islink(f"/{name}")}
     root = cage["private_dir"]
     syscalls.unshare_mounts(with_ipc_and_name=True)
     syscalls.mount("tmpfs", root, _ROOT_OPTIONS)
@@ -109,9 +110,8 @@ def _enter(cage: dict[str, Any]) -> None:
     for at, tree, is_directory in sorted(trees, key=lambda entry: entry[0].count("/")):
         syscalls.attach(tree, _make_place(at, is_directory))
         os.close(tree)
-    for name in _PROGRAM_TREES:
-        if name in cage["links"]:
-            os.symlink(cage["links"][name], name)
+    for name, target in links.items():
+        os.symlink(target, name)
     os.mkdir(INSIDE.lstrip("/"), 0o755)
     syscalls.restrict(os.open(".", syscalls.HOLD), ("ro", "nosuid", "nodev"))
     syscalls.make_root()
@@ -120,7 +120,6 @@ def _enter(cage: dict[str, Any]) -> None:
 def _collect(cage: dict[str, Any]) -> list[tuple[str, int, bool]]:
     """Copy every mount that the cage shows: where in it, the tree, and whether that is a directory."""
     trees: list[tuple[str, int, bool]] = []
-    cage["links"] = {}
 
     def show(
         outside: str, at: str, *attributes: str, is_recursive: bool = False, flags: int = os.O_PATH | os.O_CLOEXEC
@@ -132,11 +131,8 @@ def _collect(cage: dict[str, Any]) -> list[tuple[str, int, bool]]:
         os.close(fd)
 
     for name in _PROGRAM_TREES:
-        outside = f"/{name}"
-        if os.path.islink(outside):
-            cage["links"][name] = os.readlink(outside)
-        elif os.path.isdir(outside):
-            show(outside, outside, "ro", "nodev", is_recursive=True)
+        if os.path.isdir(f"/{name}") and not os.path.islink(f"/{name}"):
+            show(f"/{name}", f"/{name}", "ro", "nodev", is_recursive=True)
     for name in _DEVICES:
         if name == "fuse" or os.path.exists(f"/dev/{name}"):
             show(f"/dev/{name}", f"/dev/{name}", "noexec")
@@ -156,8 +152,11 @@ def _collect(cage: dict[str, Any]) -> list[tuple[str, int, bool]]:
         show(os.path.realpath(path), path, "ro", "nodev", is_recursive=True)
     for path in cage["writable"]:
         show(os.path.realpath(path), path, "nodev", is_recursive=True)
-    for own, at in ((cage["private_dir"],) * 2, (cage["cache_dir"],) * 2, (cage["tmp_dir"], "/tmp")):
-        show(own, at, "nodev", "noexec", flags=syscalls.HOLD)  # an earlier client could have left a link to anywhere
+    own = {cage["private_dir"]: cage["private_dir"], cage["cache_dir"]: cage["cache_dir"], cage["tmp_dir"]: "/tmp"}
+    for outside, at in own.items():
+        show(
+            outside, at, "nodev", "noexec", flags=syscalls.HOLD
+        )  # an earlier client could have left a link to anywhere
     for named, resolved in cage["sources"].items():
         held = syscalls.hold(resolved)
         tree = syscalls.clone_tree(held)

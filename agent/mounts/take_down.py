@@ -15,13 +15,13 @@ from agent.mounts import places
 from agent.mounts.drain import drain
 from agent.mounts.end_client import end_client, end_stragglers, free_waiters
 from agent.mounts.facts import Holder, PathKind, describe_holders
-from agent.mounts.liveness import Liveness
+from agent.mounts.liveness import Liveness, liveness_of
 from agent.mounts.mountinfo import MountEntry
 from agent.mounts.ownership import belongs_to, find_entry
 from agent.mounts.parts import Parts
 from agent.mounts.unmount import Rung, UnmountResult, detach_subtree, unmount
 from agent.supervise.process import ClientProcess
-from weft.errors import BusyError, MountError, UnmountError
+from weft.errors import BusyError, HungError, MountError, PathError, UnmountError
 
 _log = structlog.get_logger(__name__)
 
@@ -106,9 +106,14 @@ async def _recognise_renamed(live: LiveMount, parts: Parts) -> LiveMount:
     is_like_it = entry is not None and (entry.device, entry.source) == (live.device, live.source)
     if entry is None or not is_like_it or not live.root_inode or live.boot_id != parts.boot_id:
         return live
-    if await parts.walker.find_root_inode(entry.mount_point, entry.mount_id) != live.root_inode:
-        return live
-    return msgspec.structs.replace(live, root="")
+    try:
+        found = await parts.walker.find_root_inode(entry.mount_point, entry.mount_id, deadline_s=parts.limits.probe_s)
+    except (PathError, HungError) as exc:
+        is_silent = isinstance(exc, HungError) or liveness_of(exc.errno) is Liveness.DEAD
+        if is_silent and entry.root == live.root:
+            return live  # who serves what it shows is dead or hangs, and it has the name that it had
+        raise
+    return msgspec.structs.replace(live, root="") if found == live.root_inode else live
 
 
 async def _unmount(

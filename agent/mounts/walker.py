@@ -304,7 +304,7 @@ class Walker:
                 cage=cage.encode(),
             )
         except _FAILURES as exc:
-            raise _explain_start(_translate(exc, "start", argv[0], deadline_s), exc) from exc
+            raise _explain_start(_translate(exc, "start", argv[0], deadline_s), exc, cage) from exc
         return pid
 
     async def take_over(
@@ -440,9 +440,9 @@ def _translate(exc: Exception, verb: str, what: str, deadline_s: float) -> Mount
     return MountError(f"cannot {verb} {what!r}: its helper process was lost ({exc})", code=ErrorCode.INTERNAL)
 
 
-def _explain_start(error: MountError, exc: Exception) -> MountError:
-    """Name what a guest lacks that cannot start a client at all."""
-    if not isinstance(exc, Refusal):
+def _explain_start(error: MountError, exc: Exception, cage: Cage) -> MountError:
+    """Name what a guest lacks that cannot start a client at all; a source that went away this moment may come back."""
+    if not isinstance(exc, Refusal) or exc.at in cage.sources.values():
         return error
     if exc.at == _FUSE_DEVICE:
         return CommandNotFoundError(

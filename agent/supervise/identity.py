@@ -63,13 +63,23 @@ def is_stopped(pid: int) -> bool:
 
 def find_by_output(output: Path) -> tuple[int, ...]:
     """
-    List the processes whose standard output is the file *output*; only links are read, nothing can block.
+    List our user's processes whose standard output is the file *output*; no file system but ``/proc`` is asked.
 
     A client's output file is its own, so this also finds a client that was started just before its starter was killed,
-    and the helpers it left behind.
+    and the helpers it left behind. In a mount namespace of his own, any user has a file of that name.
     """
     wanted = str(output)
-    return tuple(int(name) for name in os.listdir("/proc") if name.isdigit() and _output_of(name) == wanted)
+    found = (name for name in os.listdir("/proc") if name.isdigit() and _output_of(name) == wanted)
+    return tuple(int(name) for name in found if _user_of(name) == os.geteuid())
+
+
+def _user_of(pid: str) -> int | None:
+    """Read the real user, who does not become another in a user namespace of his own."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("Uid:")), None)
 
 
 def _output_of(pid: str) -> str | None:

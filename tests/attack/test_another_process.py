@@ -1,18 +1,21 @@
-"""A process that has a client's pid by the time its mount is taken over: what it has mounted reaches nobody."""
+"""A process that passes for a client, by its pid or by its output: nothing is taken from it, and nothing done to it."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from agent.actual import ProcessIdentity
 from agent.mounts.walker import Walker
-from agent.supervise.identity import identify_process, read_boot_id
+from agent.supervise.identity import find_by_output, identify_process, read_boot_id
 from tests.attack.conftest import CountProbes
 from tests.parts.engine_rig import EngineRig, engine_rig, slate
 from weft.errors import ExitedEarlyError, PathError
@@ -70,7 +73,32 @@ async def test_only_the_client_that_was_started_is_taken_over(
         await rig.walker.take_over(client, str(place), ("nosuid", "nodev"), deadline_s=10)
         assert [path.name for path in place.iterdir()] == ["mine"], "he does what a client does"
     rig.unmount_behind(place)
-    count_probes("processes with a client's pid")
+    count_probes("processes that pass for a client")
+
+
+PRETEND = """
+import os, sys
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+script = 'mount -t tmpfs mine "$0" && exec >"$0/client.log" && exec sleep 600'
+os.execvp("unshare", ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, sys.argv[1]])
+"""
+
+
+async def test_nobody_elses_process_is_taken_for_a_client(count_probes: CountProbes) -> None:
+    """A user whose output has, in mounts of his own, the name of a client's."""
+    with TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        output = Path(directory) / "client.log"
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", PRETEND, directory)
+        try:
+            async with asyncio.timeout(10):
+                while os.readlink(f"/proc/{process.pid}/fd/1") != str(output):  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.01)
+            assert find_by_output(output) == ()
+        finally:
+            process.kill()
+            await process.wait()
+    count_probes("processes that pass for a client")
 
 
 @dataclass
@@ -98,4 +126,4 @@ async def test_a_client_that_ends_before_it_is_taken_over_failed_to_start(
             await engine.apply(slate("a", rig.root / "a"))
         assert rig.private_files() == []
     assert list(rig.root.iterdir()) == []
-    count_probes("processes with a client's pid")
+    count_probes("processes that pass for a client")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from agent.mounts.cage_calls import INSIDE
 from agent.mounts.cage_files import copy_etc
 from agent.mounts.walker import Walker
 from agent.supervise.identity import read_boot_id
@@ -93,14 +94,14 @@ async def rig(tmp_path: Path) -> AsyncIterator[EngineRig]:
         yield made
 
 
-async def run_inside(tmp_path: Path, script: str) -> str:
-    """Run a script as a client that is given nothing, and return what it printed."""
+async def run_inside(tmp_path: Path, script: str, **fields: object) -> str:
+    """Run a script as a client that is given nothing but *fields* of its cage, and return what it printed."""
     async with Walker() as walker:
         process = await start_client(
             (sys.executable, "-c", script),
             env={"PATH": "/usr/bin"},
             log=tmp_path / "out",
-            cage=make_cage(tmp_path),
+            cage=make_cage(tmp_path, **fields),
             walker=walker,
             boot_id=read_boot_id(),
         )
@@ -117,7 +118,7 @@ async def test_a_client_sees_nothing_that_users_may_not_read(tmp_path: Path, cou
     assert sorted(path for path in found["special"] if not path.startswith(PYTHON)) == [
         f"/dev/{name}" for name in ("full", "fuse", "null", "random", "urandom", "zero")
     ]
-    allowed = {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "sbin", "share", "tmp", "usr"}
+    allowed = {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "sbin", ".share", "tmp", "usr"}
     assert {name for name in found["root"] if name not in allowed} <= {
         Path(sys.prefix).parts[1],
         tmp_path.parts[1],
@@ -139,6 +140,19 @@ async def test_a_client_reaches_nothing_of_the_guest(tmp_path: Path, count_probe
     assert len(lines) == REACH.count("attempt(") - 1
     assert [line for line in lines if not line.endswith(" refused")] == []
     count_probes("ways out of a cage", len(lines))
+
+
+@pytest.mark.parametrize("named", ["/share", "/share/pool", "/tmp/pool", "/srv", "/data/a/b/c"])
+async def test_a_source_of_any_name_is_seen_and_covered_by_nothing(
+    tmp_path: Path, named: str, count_probes: CountProbes
+) -> None:
+    """Also one that is called like a place that every cage has."""
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    (pool / "note").touch()
+    script = f"import os; print(os.listdir({named!r}), os.listdir('{INSIDE}'))"
+    assert await run_inside(tmp_path, script, sources={named: str(pool)}) == "['note'] []\n"
+    count_probes("sources with names of a cage's own")
 
 
 def test_keys_beside_certificates_are_not_copied(tmp_path: Path) -> None:

@@ -8,16 +8,19 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from agent.mounts import bring_up, places
 from agent.mounts import engine as engine_module
 from tests.attack.conftest import CountProbes
-from tests.parts.engine_rig import EngineRig, engine_rig
+from tests.faults.rigged import give_rclone
+from tests.parts.engine_rig import EngineRig, engine_rig, slate
 from tests.parts.shares import bind, unmount
-from weft.errors import MountError, NotMountedError
+from weft.errors import ErrorCode, MountError, NotMountedError
 from weft.wire.ids import ShareId
-from weft.wire.share import ShareMount
+from weft.wire.share import ShareMount, parse_share
 
 pytestmark = pytest.mark.integration
 
@@ -137,6 +140,37 @@ async def test_no_rename_keeps_a_share_mounted_that_is_called_unmounted(
         count_probes("mounts and unmounts while the source is renamed", 2 * STARTS)
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+@pytest.mark.parametrize("backend", ["bind", "rclone"])
+async def test_a_source_that_goes_during_the_start_is_waited_for(
+    rig: EngineRig, monkeypatch: pytest.MonkeyPatch, backend: str, is_link: bool, count_probes: CountProbes
+) -> None:
+    """Else its owner could have a share given up for good, by one rename at the right moment."""
+    give_rclone(rig)
+    work = rig.sources / "home" / "work"
+    block = {"rclone": {"type": "local", "path": str(work), "config": {}}, "bind": {"source": str(work)}}[backend]
+    share = parse_share({"id": "a", "backend": backend, "mount_point": str(rig.root / "a"), backend: block})
+
+    def make_private(*arguments: object, **options: object) -> None:
+        places.make_private(*arguments, **options)  # type: ignore[arg-type]
+        rename_source(rig, b"other")
+        if is_link:
+            work.symlink_to("/etc")
+
+    async with rig.engine() as engine:
+        with monkeypatch.context() as patched:
+            patched.setattr(bring_up, "places", SimpleNamespace(**{**vars(places), "make_private": make_private}))
+            with pytest.raises(MountError) as caught:
+                await engine.apply(share)
+        assert caught.value.code is ErrorCode.NOT_FOUND
+        assert not caught.value.is_permanent
+        work.unlink(missing_ok=True)
+        (rig.sources / "home" / "other").rename(work)
+        await engine.apply(share)
+        await engine.apply(unmount("a"))
+    count_probes("sources that go during a start")
+
+
 async def test_what_somebody_else_mounted_in_its_place_stays(rig: EngineRig, count_probes: CountProbes) -> None:
     """Also where the kernel gave it the same ids: it shows another directory."""
     other = rig.sources / "foreign"
@@ -151,3 +185,18 @@ async def test_what_somebody_else_mounted_in_its_place_stays(rig: EngineRig, cou
         assert [Path(entry.root).name for entry in rig.entries_at(rig.root / "a")] == ["foreign"]
     rig.unmount_behind(rig.root / "a")
     count_probes("foreign mounts left alone in a share's place")
+
+
+@pytest.mark.parametrize("is_stopped", [False, True], ids=["dead", "hung"])
+async def test_a_bind_of_what_answers_nobody_is_unmounted(
+    rig: EngineRig, is_stopped: bool, count_probes: CountProbes
+) -> None:
+    """Its root cannot be looked at then, and it has the name that it had."""
+    async with rig.engine() as engine:
+        await engine.apply(slate("s", rig.sources / "s"))
+        await engine.apply(bind("b", str(rig.root / "b"), source=str(rig.sources / "s" / "below")))
+        (rig.stop_client if is_stopped else rig.kill_client)("s")
+        await engine.apply(unmount("b"))
+        assert rig.entries_at(rig.root / "b") == ()
+        await engine.apply(unmount("s"))
+    count_probes("shares unmounted after their source was renamed")
