@@ -33,7 +33,13 @@ DENIAL_S: Final = 0.25
 
 
 async def read_stored(
-    link: Link, stream: str, subjects: str, *, after_seq: int = 0, since_s: float | None = None
+    link: Link,
+    stream: str,
+    subjects: str,
+    *,
+    after_seq: int = 0,
+    since_s: float | None = None,
+    until_seq: int | None = None,
 ) -> AsyncGenerator[StoredMessage, None]:
     """
     Yield what *stream* holds now on *subjects*, in order, each message once.
@@ -44,6 +50,7 @@ async def read_stored(
         subjects: Wildcard of what is wanted.
         after_seq: Leave out everything up to this sequence.
         since_s: Leave out what was stored before this Unix time.
+        until_seq: Ask for no more once this sequence is reached: a stream may grow as fast as it is read.
 
     Raises:
         BrokerUnreachableError: The broker was lost or fell silent, or a message was lost on the way.
@@ -52,7 +59,7 @@ async def read_stored(
     question = api_subject(link, f"DIRECT.GET.{stream}")
     answers = Answers()
     async with Inbox(link, answers.take) as inbox:
-        while not answers.is_end:
+        while not answers.is_end and (until_seq is None or after_seq < until_seq):
             body: dict[str, Any] = {"next_by_subj": subjects, "batch": PORTION, "max_bytes": PORTION_BYTES}
             if since_s is not None and not after_seq:
                 body["start_time"] = _written(since_s)
@@ -70,6 +77,8 @@ async def read_stored(
     if answers.has_no_responder:
         # A stream that another program made, without Direct Get: its leader tells one message after the other.
         while (found := await first_message_after(link, stream, subjects, after_seq)) is not None:
+            if until_seq is not None and found.seq > until_seq:
+                break
             if since_s is None or found.stored_at_s >= since_s:
                 yield found
             after_seq = found.seq

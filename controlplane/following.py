@@ -42,6 +42,7 @@ async def follow_messages(
     facts = await stream_facts(link, stream)
     begin_s: float | None = max(facts.now_s - since_s, 0.0)
     reached = 0
+    until_seq = None if is_endless else facts.last_seq
     news = asyncio.Event()
 
     async def hear(_: Msg) -> None:
@@ -54,7 +55,7 @@ async def follow_messages(
         while True:
             news.clear()
             try:
-                reading = read_stored(link, stream, subjects, after_seq=reached, since_s=begin_s)
+                reading = read_stored(link, stream, subjects, after_seq=reached, since_s=begin_s, until_seq=until_seq)
                 async with aclosing(reading):
                     async for message in reading:
                         yield message

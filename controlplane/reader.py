@@ -102,7 +102,7 @@ async def read_complete(link: Link, stream: str, subjects: str, *, after: Readin
     reached = after.reached if after is not None else 0
     deadline_s = asyncio.get_running_loop().time() + CATCH_UP_S
     while reached < facts.last_seq:
-        for message in await read_messages(link, stream, subjects, after_seq=reached):
+        for message in await read_messages(link, stream, subjects, after_seq=reached, until_seq=facts.last_seq):
             last[message.subject] = message
             reached = max(reached, message.seq)
         # The newest sequence may belong to a message that was removed: then the leader has nothing more.
@@ -146,7 +146,9 @@ async def _is_continued(link: Link, stream: str, reading: Reading | None) -> boo
     return abs(found.stored_at_s - known.stored_at_s) < SAME_TIME_S
 
 
-async def read_messages(link: Link, stream: str, subjects: str, *, after_seq: int = 0) -> list[StoredMessage]:
+async def read_messages(
+    link: Link, stream: str, subjects: str, *, after_seq: int = 0, until_seq: int | None = None
+) -> list[StoredMessage]:
     """
     Read what the stream holds now, once, in order.
 
@@ -155,8 +157,10 @@ async def read_messages(link: Link, stream: str, subjects: str, *, after_seq: in
         stream: The stream.
         subjects: Wildcard of what is wanted.
         after_seq: Leave out everything up to this sequence.
+        until_seq: Ask for no more once this sequence is reached.
 
     Raises:
         BrokerUnreachableError: The broker was lost or fell silent, or a message was lost on the way.
     """
-    return [message async for message in read_stored(link, stream, subjects, after_seq=after_seq)]
+    reading = read_stored(link, stream, subjects, after_seq=after_seq, until_seq=until_seq)
+    return [message async for message in reading]

@@ -47,15 +47,15 @@ async def read_heard(link: Link, vms: Iterable[VmId] | None = None) -> tuple[dic
     Raises:
         BrokerError: The stream could not be read.
     """
-    now_s = (await stream_facts(link, STATUS_STREAM)).now_s
+    facts = await stream_facts(link, STATUS_STREAM)
     asked = None if vms is None else sorted(set(vms))
     filters = [STATUS_ALL] if asked is None or len(asked) > FEW else [status_subject(vm) for vm in asked]
     kept: dict[str, list[StoredMessage]] = {}
     for subjects in filters:
-        for message in await read_messages(link, STATUS_STREAM, subjects):
+        for message in await read_messages(link, STATUS_STREAM, subjects, until_seq=facts.last_seq):
             kept.setdefault(message.subject, []).append(message)
     heard = _by_vm(kept)
-    return heard if asked is None else {vm: heard[vm] for vm in asked if vm in heard}, now_s
+    return heard if asked is None else {vm: heard[vm] for vm in asked if vm in heard}, facts.now_s
 
 
 async def hear_reports(link: Link, take: Callable[[Msg], Awaitable[None]]) -> Subscription:

@@ -1,4 +1,4 @@
-"""The text of a file that an operator names: never more than fits, never for ever, and never what is no text."""
+"""What a file has that an operator names: never more than fits, never for ever, and as text only what is text."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def read_text(path: Path, *, most_bytes: int = MOST_BYTES) -> str:
     Raises:
         ConfigError: It cannot be read, is no file, is too large or silent, or is not text.
     """
+    return decode_text(read_bytes(path, most_bytes=most_bytes), name=str(path))
+
+
+def read_bytes(path: Path, *, most_bytes: int = MOST_BYTES) -> bytes:
+    """Read the same as it is; raises as :func:`read_text`."""
     name = str(path)
     try:
         # Not waiting, because opening a pipe that has no writer never returns.
@@ -31,7 +36,7 @@ def read_text(path: Path, *, most_bytes: int = MOST_BYTES) -> str:
     except (OSError, ValueError) as exc:  # a path with a NUL is a ValueError
         raise _refused(name, _reason(exc)) from exc
     try:
-        return decode_text(_read(handle, name, most_bytes), name=name)
+        return _read(handle, name, most_bytes)
     except OSError as exc:
         raise _refused(name, _reason(exc)) from exc
     finally:

@@ -71,11 +71,15 @@ def write_files(files: Mapping[str, Path], texts: Mapping[str, str]) -> None:
         say(f"wrote {path}")
 
 
-def refuse_open_stdout(what: str) -> None:
+def refuse_open_stdout(what: str, file: str) -> None:
     """
     Refuse to print *what* where others may read it: on a terminal, which keeps it, or into a file that is open to them.
 
     A pipe is the reader's own business.
+
+    Args:
+        what: What would be printed.
+        file: How a file for it is called.
 
     Raises:
         UsageError: Saying what to do.
@@ -86,9 +90,9 @@ def refuse_open_stdout(what: str) -> None:
     except (OSError, ValueError):
         return  # no file: a program that calls this one keeps what is printed to itself
     if os.isatty(number):
-        raise click.UsageError(f"cannot print {what} on a terminal, which keeps what it shows: add --out FILE.creds")
+        raise click.UsageError(f"cannot print {what} on a terminal, which keeps what it shows: add --out {file}")
     if stat.S_ISREG(mode) and mode & OTHERS:
         raise click.UsageError(
             f"cannot print {what} into a file that others may read (mode {stat.S_IMODE(mode):04o}):"
-            " add --out FILE.creds, which makes its file 0600"
+            f" add --out {file}, which makes its file 0600"
         )

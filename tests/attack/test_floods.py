@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import nats
@@ -141,6 +141,38 @@ async def test_doctor_names_the_guest_that_floods(realm: Realm, count_probes: Co
     assert not [finding for finding in findings if finding.verdict is Verdict.BAD]
     assert (removed > 0, left, acts) == (True, [], ["events.purge"])
     count_probes("floods named by doctor", len(floods))
+
+
+async def test_reading_ends_though_a_guest_writes_as_fast(tmp_path: Path) -> None:
+    """What is there when it begins is read, and little more: for each message that is read another one comes."""
+    data = b'{"vm":"evil","message":"' + b"x" * 7000 + b'"}'
+    kinds = itertools.cycle(GUEST_KINDS)
+    realm = Realm(tmp_path)
+    async with asyncio.timeout(PATIENCE_S), realm.broker, realm.connected(Role.ADMIN, "root") as root:
+        await ensure(root)
+        read = await read_while_written(realm, kinds, data)
+    assert 1000 <= read < 2000
+
+
+async def read_while_written(realm: Realm, kinds: Iterator[str], data: bytes) -> int:
+    """Read a thousand events, and store another one for each; give up after many more."""
+    async with (
+        realm.connected(Role.OPERATOR, "ann") as link,
+        ControlPlane(link, operator="ann") as plane,
+        realm.connected(Role.GUEST, "evil") as evil,
+    ):
+        for _ in range(1000):
+            await evil.publish(f"weft.events.vm.evil.{next(kinds)}", data)
+        while (await stream_facts(link, "weft-guest-events")).last_seq < 1000:
+            await link.flush()
+        read = 0
+        async for _ in plane.events():
+            read += 1
+            await evil.publish(f"weft.events.vm.evil.{next(kinds)}", data)
+            await evil.flush()
+            if read == 2500:
+                break
+    return read
 
 
 async def fill(nc: Client, prefix: str) -> int:

@@ -141,6 +141,7 @@ COMMANDS = {
     "class set": lambda name: ("class", "set", "algebra", "-f", name),
     "roster": lambda name: ("--roster", name, "class", "list"),
     "secret": lambda name: ("publish", "docs", "--from", "bind:/srv", "--secret", f"cubefs.secret_key=@{name}"),
+    "package": lambda name: ("enroll", "vm-1", "--no-auth", "--package", name, "--out", "vm-1.yaml"),
     "rclone.conf": lambda name: ("publish", "docs", "--from", "minio:docs", "--vm", "vm-1"),
 }
 

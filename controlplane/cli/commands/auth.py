@@ -255,7 +255,7 @@ def _issue(
         parse_user_name(role, name)
     files = plan_files(names, out, f".{output}", force=force) if out else None
     if files is None:
-        refuse_open_stdout("credentials")
+        refuse_open_stdout("credentials", f"FILE.{output}")
     keys = AuthDirectory(directory)
     issued = [keys.issue(role, name, now_s=time.time(), lifetime_s=lifetime_s) for name in names]
     if files is not None:

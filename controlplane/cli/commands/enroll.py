@@ -68,7 +68,7 @@ def command(
     what = _package(package, sha256, is_installed=installed)
     files = plan_files(vms, out, f".{SUFFIXES[form]}", force=force) if out else None
     if files is None and not no_auth:
-        refuse_open_stdout("a guest's credentials")
+        refuse_open_stdout("a guest's credentials", f"FILE.{SUFFIXES[form]}")
     guests = _guests(vms, directory=None if no_auth else directory, lifetime_s=lifetime_s, package=what)
     from weft.deploy import find_data_file
 
@@ -88,7 +88,7 @@ def command(
 def _package(source: str | None, sha256: str | None, *, is_installed: bool) -> Package | None:
     """Read what guests install weft from; None where they have it."""
     from controlplane.guest_package import names_url, parse_file, parse_url
-    from weft.errors import ConfigError
+    from controlplane.textfile import read_bytes
 
     if is_installed and (source or sha256):
         raise click.UsageError("cannot install what --installed says is there: leave out --package and --sha256")
@@ -102,10 +102,7 @@ def _package(source: str | None, sha256: str | None, *, is_installed: bool) -> P
     if names_url(source):
         return parse_url(source, sha256)
     path = Path(source).expanduser()
-    try:
-        return parse_file(path.name, path.read_bytes(), sha256)
-    except OSError as exc:
-        raise ConfigError([f"cannot read {source}: {(exc.strerror or type(exc).__name__).lower()}"]) from exc
+    return parse_file(path.name, read_bytes(path), sha256)
 
 
 def _warn_of_size(size_bytes: int) -> None:

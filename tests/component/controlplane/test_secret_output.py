@@ -63,7 +63,8 @@ def test_a_redirect_that_others_can_read_is_refused(home: Path, command: tuple[s
 
 @pytest.mark.parametrize("command", SECRETS, ids=" ".join)
 def test_a_terminal_is_refused(home: Path, command: tuple[str, ...]) -> None:
-    """It keeps what it shows."""
+    """It keeps what it shows; the file that is proposed is called as what goes into it."""
+    kind = "sh" if "shell" in command else "yaml" if "enroll" in command else "json" if "json" in command else "creds"
     ours, theirs = pty.openpty()
     try:
         done = weft(*command, stdout=theirs)
@@ -75,6 +76,7 @@ def test_a_terminal_is_refused(home: Path, command: tuple[str, ...]) -> None:
         os.close(theirs)
     assert done.returncode == 2
     assert b"on a terminal" in done.stderr
+    assert f"add --out FILE.{kind}\n".encode() in done.stderr
     assert AuthDirectory(home / "weft" / "auth").users() == ()
 
 

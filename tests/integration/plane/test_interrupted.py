@@ -16,6 +16,7 @@ from controlplane import ControlPlane
 from tests.integration.plane.stored import stored_sets
 from tests.integration.plane.test_publish import names
 from tests.parts.broker import Broker
+from tests.parts.reporting import tell
 from tests.unit.controlplane.makers import share
 from weft.wire.subjects import subject
 
@@ -124,6 +125,7 @@ async def test_a_class_deleted_again_takes_its_shares_from_the_rest(broker: Brok
 async def test_ctrl_c_says_what_is_done_and_what_is_not(broker: Broker, plane: ControlPlane) -> None:
     """Nobody has to guess whether the share is stored."""
     nc = await nats.connect(broker.url)
+    await tell(nc, "weft.status.vm-2", b"{}")  # nobody asks for reports where there are none
     waits = await nc.subscribe("$JS.API.DIRECT.GET.weft-status")
     await nc.flush()
     process = await asyncio.create_subprocess_exec(

@@ -135,7 +135,7 @@ async def test_a_full_stream_refuses_new_vms_and_says_so(broker: Broker, plane: 
     fan_out = await plane.publish(share("a", priority=1), vms=names(40))
     assert set(fan_out.stored) == set(names(20))
     assert set(fan_out.failed) == set(names(40)[20:])
-    assert all("maximum messages" in reason for reason in fan_out.failed.values())
+    assert all("stream 'weft-mounts' is full" in reason for reason in fan_out.failed.values())
     assert len(await stored_sets(broker)) == 20
 
 
