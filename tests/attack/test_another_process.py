@@ -25,11 +25,11 @@ pytestmark = pytest.mark.integration
 BOOT = read_boot_id()
 
 STAND_IN = """
-mount -t tmpfs weft:a:00000000 /tmp && cd /tmp && mkdir share usr old && mount --rbind /usr usr &&
+mount -t tmpfs weft:a:00000000 /tmp && cd /tmp && mkdir .share usr old && mount --rbind /usr usr &&
 ln -s usr/bin bin && ln -s usr/lib lib && ln -s usr/lib64 lib64 &&
-mount -t tmpfs weft:a:00000000 share && touch share/mine && pivot_root . old && echo ready && exec sleep 600
+mount -t tmpfs weft:a:00000000 .share && touch .share/mine && pivot_root . old && echo ready && exec sleep 600
 """
-"""Mounts what a client would, in a mount namespace of his own."""
+"""Mounts what a client would, where it would, in a mount namespace of his own."""
 
 
 @pytest.fixture
