@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.attack.table import BEGIN, END, PAGE, build_table, put_table
@@ -22,3 +24,14 @@ def test_a_page_without_a_place_for_them_is_an_error() -> None:
     """Rather than a page without its figures."""
     with pytest.raises(ConfigError, match="cannot find"):
         put_table("nothing", "")
+
+
+def test_every_test_that_the_page_names_exists() -> None:
+    """A claim without the test that shows it would be a wish."""
+    page = PAGE.read_text()
+    files = {path.name: path for path in (PAGE.parent / "tests").rglob("test_*.py")}
+    named = set(re.findall(r"`(?:tests/[a-z_/]+/)?(test_\w+\.py)`", page))
+    assert named - set(files) == set()
+    functions = set(re.findall(r"def (test_\w+)\(", "".join(path.read_text() for path in files.values())))
+    assert set(re.findall(r"`(test_\w+)`", page)) - functions == set()
+    assert len(named) > 15
