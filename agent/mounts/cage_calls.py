@@ -153,10 +153,8 @@ def _collect(cage: dict[str, Any]) -> list[tuple[str, int, bool]]:
     for path in cage["writable"]:
         show(os.path.realpath(path), path, "nodev", is_recursive=True)
     own = {cage["private_dir"]: cage["private_dir"], cage["cache_dir"]: cage["cache_dir"], cage["tmp_dir"]: "/tmp"}
-    for outside, at in own.items():
-        show(
-            outside, at, "nodev", "noexec", flags=syscalls.HOLD
-        )  # an earlier client could have left a link to anywhere
+    for outside, at in own.items():  # held: an earlier client could have left a link to anywhere in their place
+        show(outside, at, "nodev", "noexec", flags=syscalls.HOLD)
     for named, resolved in cage["sources"].items():
         held = syscalls.hold(resolved)
         tree = syscalls.clone_tree(held)
