@@ -26,8 +26,8 @@ $(STAMP): pyproject.toml deploy/install-system-packages.sh
 demo: venv ## The whole story on this machine: broker, guests, class, real mounts, a crash healed
 	@$(BIN)/weft demo
 
-test: venv lint ## Every test, the integration tests included; under ten minutes (sweep, test-guest and chaos are apart)
-	$(PYTEST) -q -m "not sweep and not long_attack"
+test: venv lint ## Every test, the integration tests included (attack, sweep, test-guest and chaos are apart)
+	$(PYTEST) -q -m "not sweep" --ignore=tests/attack
 
 sweep: venv ## Let each call of the engine fail, and be the agent's last, one run after another (as root; some minutes)
 	$(PYTEST) -q -m sweep tests/faults
