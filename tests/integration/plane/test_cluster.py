@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from controlplane import ControlPlane
+from controlplane.results import FanOut
 from tests.integration.plane.test_publish import names
 from tests.parts.cluster import BrokerCluster, frozen
 from tests.unit.controlplane.makers import share
@@ -73,8 +74,7 @@ async def test_a_publisher_on_a_node_that_missed_everything_takes_nothing_away(c
             with frozen(stale):
                 await _insist(plane, f"b{number}")
                 await plane.add_members("all", [f"late-{number}"])
-            fan_out = await late.publish(share(f"c{number}"), classes=["all"])
-            assert fan_out.is_complete
+            fan_out = await _insist(late, f"c{number}")
             assert f"late-{number}" in fan_out.vms
         found = await plane.sync()
         compared = await late.diff()
@@ -83,13 +83,14 @@ async def test_a_publisher_on_a_node_that_missed_everything_takes_nothing_away(c
     assert {item.side for item in compared.differences} <= {"guest"}
 
 
-async def _insist(plane: ControlPlane, share_id: str) -> None:
+async def _insist(plane: ControlPlane, share_id: str) -> FanOut:
     """Publish until it is complete: with a node held still, another may have to become leader first."""
     async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(BrokerError, CatalogConflictError):
-                if (await plane.publish(share(share_id), classes=["all"])).is_complete:
-                    return
+                fan_out = await plane.publish(share(share_id), classes=["all"])
+                if fan_out.is_complete:
+                    return fan_out
 
 
 async def test_operators_on_two_nodes_change_one_catalog(cluster: BrokerCluster) -> None:
